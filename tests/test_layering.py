@@ -13,20 +13,23 @@ __main__
     \\  |      / |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |  instance, salvaging  <- with chunked_append (many events), and arguments (what else it is given)
+        |  instance, salvaging  <- with chunked_append (many events)
         |  diagnosing           <- the examination of an archive
         |       backups         <- files that are copies; of instances here or served elsewhere
         |          |
         |       storage       <- lmdb and zstd only here; its folders are levels, as in STORAGE
         |          |
         |       filter        <- the filter language; re2 only here
+        |       frames        <- events <-> Arrow; pyarrow is loaded only here
+        |      arguments      <- the checks of what else callers give
          \\       /
       columns   coercion      <- many events as columns (event_vectors: stored ones); callers' values
              |
    event, results   options   <- results: what the library answers with
     activity, reports         <- what monitors and operators ask
                \\  /
-    user_paths, times, scalars, limits, credentials, errors   <- credentials: of a served archive, and its URL
+    user_paths, whole_files, times, scalars, limits, credentials, missing_packages, errors
+                                                     <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
 Within storage:
@@ -63,7 +66,7 @@ import pytest
 from tests.child import ROOT
 
 PACKAGE = ROOT / "yamcs_archive"
-LOWEST = {"errors", "limits", "scalars", "times", "user_paths"}
+LOWEST = {"errors", "limits", "missing_packages", "scalars", "times", "user_paths", "whole_files"}
 NUMPY = {"signal_safe_numpy"}
 MODEL = LOWEST | {
     *("activity", "coercion", "event", "options", "columns", "event_vectors", "reports", "results")
@@ -86,7 +89,9 @@ ENGINE = {"storage", *STORAGE}
 BELOW = {
     "errors": set[str](),
     "limits": set[str](),
+    "missing_packages": set[str](),
     "scalars": set[str](),
+    "whole_files": {"errors"},
     "times": {"errors", "limits", "scalars"},
     "user_paths": {"errors"},
     "signal_safe_numpy": set[str](),
@@ -99,6 +104,7 @@ BELOW = {
     "columns": LOWEST | {"event"},
     "event_vectors": NUMPY | {"columns", "event"},
     "filter": LOWEST | {"event"},
+    "frames": LOWEST | NUMPY | {"arguments", "coercion", "columns", "event", "event_vectors"},
     "access": LOWEST,
     "storage": NUMPY,
     "storage.failpoints": set[str](),
@@ -116,7 +122,7 @@ BELOW = {
     "chunked_append": MODEL | ENGINE,
     "arguments": LOWEST,
     "backups": MODEL | ENGINE | {"arguments"},
-    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter"},
+    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter", "frames"},
     "salvaging": MODEL | ENGINE,
     "diagnosing": MODEL | ENGINE | {"instance"},
     "archive": MODEL | ENGINE | {"arguments", "backups", "diagnosing", "instance", "salvaging"},
@@ -134,7 +140,7 @@ BELOW = {
     "cli": MODEL
     | {"access", "arguments", "backups", "credentials", "filter", "instance", "archive"}
     | {"wire", "server", "files", "importers", "mirror", "client"},
-    "__init__": MODEL | {"backups", "filter", "instance", "archive", "client"},
+    "__init__": MODEL | {"backups", "filter", "frames", "instance", "archive", "client"},
     "__main__": {"cli"},
 }
 """What each room may import."""
@@ -148,10 +154,13 @@ ONLY_IN = {
         "storage.salvage",
     },
     "zstandard": {"storage.format"},
-    "numpy": ENGINE | NUMPY | {"wire", "event_vectors"},
+    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "frames"},
+    "pyarrow": {"frames", "instance"},
+    "pandas": {"frames"},
+    "polars": {"frames"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
-    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "files", "http"},
+    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "files", "frames", "http"},
     "jwt": {"access"},
     "prometheus_client": {"http"},
     "uvicorn": {"server"},
@@ -229,11 +238,12 @@ def test_the_picture_has_no_circle() -> None:
         "columns",
         "event_vectors",
         "filter",
+        "arguments",
+        "frames",
         "results",
         "storage",
         *STORAGE,
         "chunked_append",
-        "arguments",
         "backups",
         "instance",
         "salvaging",

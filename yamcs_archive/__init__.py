@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         InvalidInputError,
         LockedError,
         MirrorError,
+        MissingPackageError,
         NotAMirrorError,
         NotAnArchiveError,
         NumbersExhaustedError,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from yamcs_archive.event_vectors import StoredVectors
     from yamcs_archive.filter.bounds import FilterBounds
     from yamcs_archive.filter.compiled import Filter
+    from yamcs_archive.frames.table import Table
     from yamcs_archive.instance import Instance
     from yamcs_archive.options import Options
     from yamcs_archive.reports import Diagnosis, Finding, InstanceSummary
@@ -125,6 +127,7 @@ else:
         "LockedError": "errors",
         "MirrorError": "errors",
         "MirrorState": "results",
+        "MissingPackageError": "errors",
         "NotAMirrorError": "errors",
         "NotAnArchiveError": "errors",
         "NumbersExhaustedError": "errors",
@@ -150,6 +153,7 @@ else:
         "StoredForms": "results",
         "StoredVectors": "event_vectors",
         "Stretch": "event",
+        "Table": "frames.table",
         "UnavailableError": "errors",
         "UnknownInstanceError": "errors",
         "Verification": "results",
@@ -217,6 +221,7 @@ __all__ = [
     "LockedError",
     "MirrorError",
     "MirrorState",
+    "MissingPackageError",
     "NotAMirrorError",
     "NotAnArchiveError",
     "NumbersExhaustedError",
@@ -242,6 +247,7 @@ __all__ = [
     "StoredForms",
     "StoredVectors",
     "Stretch",
+    "Table",
     "UnavailableError",
     "UnknownInstanceError",
     "Verification",

@@ -18,6 +18,7 @@
     │       └── MirrorError                a copy of another archive: .source
     ├── ServerRefusedError                 a server refused, or is no archive: .url, .status, .kind, .detail
     ├── UnknownInstanceError (LookupError) no instance of that name: .name, .known
+    ├── MissingPackageError (ImportError)  an optional package is not installed: .package
     ├── UnavailableError                   not now, through no fault of the caller
     │   ├── ServerUnavailableError         a served archive did not answer, or cannot now: .url, .status
     │   ├── RequestIdsFullError            the limit of request ids is reached
@@ -284,6 +285,18 @@ class UnknownInstanceError(ArchiveError, LookupError):
         there = ", ".join(known) or "none yet"
         super().__init__(f"No instance named {shown(name)} (there are: {there})")
         self.name, self.known = name, known
+
+
+class MissingPackageError(ArchiveError, ImportError):
+    """A package that this needs is not installed, because it is optional; the text says what to install.
+
+    >>> print(MissingPackageError("pyarrow", "install it: pip install pyarrow"))
+    this needs the package pyarrow: install it: pip install pyarrow
+    """
+
+    def __init__(self, package: str, remedy: str) -> None:
+        super().__init__(f"this needs the package {package}: {remedy}")
+        self.package, self.remedy = package, remedy
 
 
 class UnavailableError(ArchiveError):

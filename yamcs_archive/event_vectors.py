@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import yamcs_archive.signal_safe_numpy  # noqa: F401  # before numpy
 
@@ -133,6 +133,61 @@ class _Codes(dict[Any, int]):
     def __missing__(self, value: Any) -> int:
         self[value] = code = len(self)
         return code
+
+
+class Vectors(Protocol):
+    """The fields of some events, read one by one: what is asked for may be decoded only then.
+
+    They are those of :class:`StoredVectors`, which is the same with all of them at hand.
+    """
+
+    @property
+    def size(self) -> int:
+        """The number of events."""
+
+    @property
+    def times(self) -> Int64s:
+        """Generation times, microseconds since 1970."""
+
+    @property
+    def numbers(self) -> Int64s:
+        """Sequence numbers."""
+
+    @property
+    def received(self) -> Int64s:
+        """Reception times, microseconds since 1970."""
+
+    @property
+    def commits(self) -> Int64s:
+        """Numbers of commits."""
+
+    @property
+    def severities(self) -> npt.NDArray[np.uint8]:
+        """Numbers of severities, 0 to 6."""
+
+    @property
+    def sources(self) -> DictColumn:
+        """Each event's source."""
+
+    @property
+    def types(self) -> DictColumn:
+        """Each event's type."""
+
+    @property
+    def users(self) -> DictColumn:
+        """The user that created each event."""
+
+    @property
+    def messages(self) -> list[str]:
+        """Each event's message."""
+
+    @property
+    def extensions(self) -> list[bytes] | None:
+        """Each event's extensions; None: no event has any."""
+
+    @property
+    def extra(self) -> list[dict[str, str]] | None:
+        """Each event's extra; None: no event has any."""
 
 
 class StoredVectors(NamedTuple):

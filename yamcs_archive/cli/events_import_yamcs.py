@@ -10,13 +10,13 @@ from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
 from yamcs_archive.cli.credential_options import add_credentials, credentials_for
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.import_report import faults, totals
-from yamcs_archive.cli.missing_packages import advice
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import chosen_directory, only, url_argument
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.client import Client
 from yamcs_archive.importers.yamcs import History, Imported, import_history
+from yamcs_archive.missing_packages import advice
 from yamcs_archive.times import format_rfc3339
 
 EPILOG = """examples:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from yamcs_archive.cli.credential_options import credentials_for
-from yamcs_archive.cli.missing_packages import advice
 from yamcs_archive.cli.setting_options import add_settings, configuration
 from yamcs_archive.cli.standard_streams import complain, leave_stdout
 from yamcs_archive.cli.target import open_existing
 from yamcs_archive.cli.usage_error import UsageError
+from yamcs_archive.missing_packages import advice
 from yamcs_archive.server.configuration import ConfigurationError
 from yamcs_archive.server.settings import Settings
 

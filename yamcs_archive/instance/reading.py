@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from yamcs_archive import arguments
 from yamcs_archive.coercion import plain_severity, validate_key
 from yamcs_archive.event import AnySeverity, EventKey, StoredEvent
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.frames.batches import batches
+from yamcs_archive.frames.columns import Selection
+from yamcs_archive.frames.table import Table
 from yamcs_archive.instance.base import OpenInstance, SkipDamaged, skipping
 from yamcs_archive.limits import PAUSE_US_DEFAULT, PAUSE_US_MAX
 from yamcs_archive.results import (
@@ -19,6 +22,9 @@ from yamcs_archive.results import (
 from yamcs_archive.storage.read.query import Query
 from yamcs_archive.storage.read.source_stretches import Histogram
 from yamcs_archive.times import Time, to_us
+
+if TYPE_CHECKING:
+    import pyarrow
 
 
 class Reading(OpenInstance):
@@ -115,6 +121,54 @@ class Reading(OpenInstance):
         """
         query = self._query(_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter)
         return iter(()) if query is None else self._store.scan_vectors(query)
+
+    def table(
+        self,
+        *,
+        columns: Iterable[str] | None = None,
+        extra_columns: Iterable[str] = (),
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: AnySeverity | None = None,
+        text: str | None = None,
+        filter: str | Filter | None = None,  # as the API calls it
+        cancelled: Callable[[], bool] | None = None,
+        skip_damaged: SkipDamaged = False,
+    ) -> Table:
+        """Return the events of :meth:`events` as a lazy table for pandas, polars, duckdb and pyarrow.
+
+        Nothing is read yet; each use of the table reads the archive as it is then. ``columns`` are some of
+        ``time``, ``source``, ``seq_number``, ``severity``, ``level``, ``message``, ``type``,
+        ``reception_time``, ``created_by``, ``extensions``, ``extra`` (None: all of these, which lose nothing)
+        and ``commit``, in the order that is given. Columns that are not chosen are not decoded.
+        ``extra_columns`` are keys of ``extra``, each of which becomes a column of text, null where an event
+        does not have it. The other arguments are those of :meth:`events`.
+
+        It needs the extra ``arrow``: without it, MissingPackageError says what to install. Raises it,
+        BadTimeError, FilterError and InvalidInputError at once.
+
+        >>> _ = sim.append_many(Event(f"Step {n}", generation_time=n) for n in range(5))
+        >>> sim.table(columns=["seq_number", "message"], start=3).to_arrow().to_pydict()
+        {'seq_number': [3, 4], 'message': ['Step 3', 'Step 4']}
+        """
+        selection = Selection.of(columns, extra_columns)
+        range_ = _query(start, stop, sources, cancelled, skip_damaged)
+        wanted = Filter(filter) if filter is not None and not isinstance(filter, Filter) else filter
+
+        def query() -> Query | None:
+            return self._query(range_, min_severity, text, wanted)
+
+        def read() -> Iterator[pyarrow.RecordBatch]:
+            asked = query()
+            return batches(() if asked is None else self._store.scan_lazily(asked), selection)
+
+        def count() -> int:
+            asked = query()
+            return 0 if asked is None else self._store.count(asked)
+
+        query()  # checks the arguments
+        return Table(self.name, selection, read, count)
 
     def count(
         self,

@@ -15,7 +15,7 @@ from yamcs_archive.activity import InstanceActivity, InstanceUsage
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event, EventKey
-from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.event_vectors import StoredVectors, Vectors
 from yamcs_archive.results import (
     Change,
     Commit,
@@ -77,6 +77,9 @@ class EventStore(Protocol):
 
     def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """Yield the same as vectors of bounded size, none of them empty; the query's limit is ignored."""
+
+    def scan_lazily(self, query: Query) -> Iterator[Vectors]:
+        """Yield the same as vectors that are decoded one by one, when each is asked for."""
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
         """Return the stretches of each source's events; of the query only times and sources count."""

@@ -29,7 +29,7 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.event import Event, EventKey, StoredEvent
-from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.event_vectors import StoredVectors, Vectors
 from yamcs_archive.options import Options
 from yamcs_archive.results import (
     Change,
@@ -78,7 +78,7 @@ from yamcs_archive.storage.read.metadata import (
     read_sources,
     source_names,
 )
-from yamcs_archive.storage.read.query import Query, count, get, scan, scan_vectors
+from yamcs_archive.storage.read.query import Query, count, get, scan, scan_lazily, scan_vectors
 from yamcs_archive.storage.read.source_stretches import Histogram
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.validation import prepare
@@ -277,6 +277,10 @@ class LmdbStore:
     def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """See :class:`EventStore`."""
         return scan_vectors(self._here(), query, self._meta.horizon, self._options.read_events_max)
+
+    def scan_lazily(self, query: Query) -> Iterator[Vectors]:
+        """See :class:`EventStore`."""
+        return scan_lazily(self._here(), query, self._meta.horizon, self._options.read_events_max)
 
     def histogram(self, query: Query, pause_us: int) -> Histogram:
         """See :class:`EventStore`."""

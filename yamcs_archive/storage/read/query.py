@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
-from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.event_vectors import StoredVectors, Vectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
@@ -34,6 +34,7 @@ from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.read.picked_vectors import PickedVectors
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.storage.read.skipping_reader import reader_for
 
@@ -152,6 +153,23 @@ def scan_vectors(
         if found is not None:
             for start in range(0, found.size, BATCH_EVENTS_MAX):
                 yield found.cut(start, start + BATCH_EVENTS_MAX)
+
+
+def scan_lazily(
+    environment: Environment, query: Query, horizon: int | None, rows_max: int
+) -> Iterator[Vectors]:
+    """Yield the same events, those of each slice together; of a block only what is asked for is decoded.
+
+    DamagedError may also come from what is yielded, when it is decoded. The query's limit is ignored.
+    """
+    for slice_, indexes in _slices(environment, query, horizon, rows_max):
+        block = slice_.block
+        if block is None or not indexes or slice_.rows or query.matches is not None or len(block.parts) > 1:
+            found = _vectors_of(slice_, indexes, query)
+            if found is not None and found.size:
+                yield found
+        else:
+            yield PickedVectors(block, None if len(indexes) == block.count else indexes)
 
 
 def count(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> int:

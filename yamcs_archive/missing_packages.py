@@ -1,4 +1,4 @@
-"""Advice for a command that lacks packages. It names the packages, because no index has this project."""
+"""Advice for who lacks the packages of an extra. It names the packages, because no index has this project."""
 
 from __future__ import annotations
 

@@ -1,0 +1,165 @@
+"""Stored events -> Arrow record batches. Numbers and codes go over as they are; only texts are copied.
+
+1. Of the events only the chosen columns are touched, so that the storage decodes no others.
+2. The dictionaries of a stream grow: each batch's has that of the batch before it as its beginning, and codes
+   stay what they are. So consumers have little to unify. A dictionary of more than :data:`DICTIONARY_MAX`
+   values begins anew, because the types of events may all be different.
+3. Small batches are joined, up to :data:`JOINED_EVENTS` events or :data:`JOINED_BYTES`; large ones are passed
+   on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yamcs_archive.event import SEVERITIES
+from yamcs_archive.event_vectors import DictColumn, Vectors
+from yamcs_archive.frames.columns import Selection
+from yamcs_archive.frames.library import load
+from yamcs_archive.frames.schema import SEVERITY_NAMES, schema_of
+
+if TYPE_CHECKING:
+    import pyarrow
+
+DICTIONARY_MAX = 1 << 16
+"""Most values of a dictionary that grows: those of a few megabytes."""
+JOINED_EVENTS, JOINED_BYTES = 4_096, 1 << 20
+"""Batches with fewer events and bytes than these are joined with the ones after them."""
+_LEVELS = np.array([severity.rank for severity in SEVERITIES], np.int8)
+
+
+def batches(parts: Iterable[Vectors], selection: Selection) -> Iterator[pyarrow.RecordBatch]:
+    """Yield record batches with the events of all parts, in their order; none is empty.
+
+    >>> from yamcs_archive.columns import Columns
+    >>> from yamcs_archive.event import Event
+    >>> from yamcs_archive.event_vectors import StoredVectors
+    >>> event = Event("Wheel", "AOCS", generation_time=1, seq_number=2, reception_time=3)
+    >>> part = StoredVectors.of(Columns.of([event]), commit=4)
+    >>> [batch] = batches([part, part], Selection.of(["source", "message", "commit"]))
+    >>> batch.to_pylist()[1]
+    {'source': 'AOCS', 'message': 'Wheel', 'commit': 4}
+    """
+    maker = BatchMaker(selection)
+    return _joined(map(maker.batch, parts))
+
+
+def _joined(found: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
+    pending: list[pyarrow.RecordBatch] = []
+    events = size_bytes = 0
+    for batch in found:
+        pending.append(batch)
+        events += batch.num_rows
+        size_bytes += batch.nbytes
+        if events >= JOINED_EVENTS or size_bytes >= JOINED_BYTES:
+            yield _concat(pending)
+            pending, events, size_bytes = [], 0, 0
+    if pending:
+        yield _concat(pending)
+
+
+def _concat(parts: list[pyarrow.RecordBatch]) -> pyarrow.RecordBatch:
+    if len(parts) == 1:
+        return parts[0]
+    pa = load()
+    columns = [pa.concat_arrays([part.column(nth) for part in parts]) for nth in range(parts[0].num_columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=parts[0].schema)
+
+
+class BatchMaker:
+    """Makes the record batches of one stream, all of one schema."""
+
+    def __init__(self, selection: Selection) -> None:
+        pa = self._pa = load()
+        self.selection = selection
+        self.schema = schema_of(selection)
+        self._severities = pa.array(SEVERITY_NAMES, pa.string())
+        growing = {name: _GrowingDictionary(pa) for name in ("source", "type", "created_by")}
+        made: dict[str, Callable[[Vectors], Any]] = {
+            "time": lambda events: self._times(events.times),
+            "source": lambda events: growing["source"].encoded(events.sources),
+            "seq_number": lambda events: self._fixed(pa.int32(), events.numbers.astype(np.int32)),
+            "severity": self._severity,
+            "level": lambda events: self._fixed(pa.int8(), _LEVELS[events.severities]),
+            "message": lambda events: pa.array(events.messages, pa.string()),
+            "type": lambda events: growing["type"].encoded(events.types),
+            "reception_time": lambda events: self._times(events.received),
+            "created_by": lambda events: growing["created_by"].encoded(events.users),
+            "extensions": self._extensions,
+            "extra": self._extra,
+            "commit": lambda events: self._fixed(pa.int64(), events.commits),
+        }
+        self._makers = [made[name] for name in selection.columns]
+
+    def batch(self, events: Vectors) -> pyarrow.RecordBatch:
+        """Return the chosen columns of some events; raises DamagedError where a block cannot be decoded."""
+        columns = [make(events) for make in self._makers]
+        if self.selection.extra:
+            extra = events.extra or [{}] * events.size
+            columns += [
+                self._pa.array([more.get(key) for more in extra], self._pa.string())
+                for key in self.selection.extra
+            ]
+        return self._pa.RecordBatch.from_arrays(columns, schema=self.schema)
+
+    def _fixed(self, kind: Any, values: npt.NDArray[Any]) -> pyarrow.Array:
+        """Return a column of numbers that shares the memory of a vector."""
+        values = np.ascontiguousarray(values)
+        return self._pa.Array.from_buffers(kind, len(values), [None, self._pa.py_buffer(values)])
+
+    def _times(self, values: npt.NDArray[np.int64]) -> pyarrow.Array:
+        return self._fixed(self._pa.timestamp("us", "UTC"), values)
+
+    def _severity(self, events: Vectors) -> pyarrow.Array:
+        codes = self._fixed(self._pa.int8(), events.severities)
+        return self._pa.DictionaryArray.from_arrays(codes, self._severities, ordered=True, safe=False)
+
+    def _extensions(self, events: Vectors) -> pyarrow.Array:
+        extensions = events.extensions
+        return self._pa.array([b""] * events.size if extensions is None else extensions, self._pa.binary())
+
+    def _extra(self, events: Vectors) -> pyarrow.Array:
+        pa, extra = self._pa, events.extra
+        if extra is None:
+            starts, names, values = np.zeros(events.size + 1, np.int32), [], []
+        else:
+            starts = np.fromiter(accumulate(map(len, extra), initial=0), np.int32, len(extra) + 1)
+            names = list(chain.from_iterable(extra))
+            values = list(chain.from_iterable([more.values() for more in extra]))
+        return pa.MapArray.from_arrays(
+            self._fixed(pa.int32(), starts), pa.array(names, pa.string()), pa.array(values, pa.string())
+        )
+
+
+class _GrowingDictionary:
+    """The values of one column of a stream so far."""
+
+    def __init__(self, pa: Any) -> None:
+        self._pa = pa
+        self._code: dict[str, int] = {}
+        self._values = pa.array([], pa.string())
+
+    def encoded(self, column: DictColumn) -> pyarrow.DictionaryArray:
+        """Return a column with the codes of this dictionary, to which its new values are added."""
+        pa = self._pa
+        column = column.used()
+        if column.values == [None]:
+            return pa.DictionaryArray.from_arrays(pa.nulls(len(column.codes), pa.int32()), self._values)
+        if len(self._code) + len(column.values) > DICTIONARY_MAX:
+            self._code = {}
+        code = self._code
+        known = len(code)
+        new = [-1 if text is None else code.setdefault(text, len(code)) for text in column.values]
+        if len(code) != len(self._values) or known == 0:
+            self._values = pa.array(list(code), pa.string())
+        codes = np.array(new, np.int32)[column.codes]
+        if None in column.values:
+            indexes = pa.array(codes, pa.int32(), mask=codes < 0)
+        else:
+            indexes = pa.Array.from_buffers(pa.int32(), len(codes), [None, pa.py_buffer(codes)])
+        return pa.DictionaryArray.from_arrays(indexes, self._values, safe=False)
