@@ -30,9 +30,9 @@ and one line says why; 2 the command line is wrong or incomplete; 130 Ctrl-C int
 colours. If stdout is closed, or its reader is gone, a command that has something to print ends with 1,
 silently. `python -m yamcs_archive` is the same command.
 
-Long work shows on a terminal how far it is: what is done, its rate, and the time that is left where that is known.
-The line is on stderr and gone at the end; where stderr is no terminal there is none. After Ctrl-C one line on
-stderr says what is done, and what that leaves.
+Long work shows on a terminal how far it is: what is done, its rate, and the time that is left where that is
+known. The line is on stderr and gone at the end; where stderr is no terminal there is none. After Ctrl-C one
+line on stderr says what is done, and what that leaves.
 
 Options have the names below and no abbreviations. A value may begin with a dash, as in `--filter -wheel`. If
 it is also the name of an option of the command, write `--filter=-f`.
