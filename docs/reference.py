@@ -26,9 +26,14 @@ _HEAD = """# The command line
 `python docs/reference.py` writes this page from the commands themselves; a test checks that it is up to date.
 
 Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 the command succeeded; 1 it failed,
-and one line says why; 2 the command line is wrong or incomplete; 130 Ctrl-C interrupted it. There are no
-colours. If stdout is closed, or its reader is gone, a command that has something to print ends with 1,
-silently. `python -m yamcs_archive` is the same command.
+and one line says why; 2 the command line is wrong or incomplete; 130 Ctrl-C interrupted it. If stdout is
+closed, or its reader is gone, a command that has something to print ends with 1, silently.
+`python -m yamcs_archive` is the same command.
+
+On a terminal `events log` colours severities, unless `NO_COLOR` is set, and passes what is longer than the
+screen to `less`, or to the command in `YAMCS_ARCHIVE_PAGER` or `PAGER`; `cat` means none. Quitting it is no
+error. The colours are chosen so that people who lack one kind of cones tell them apart, and the word is always
+there. Control characters of an event never reach a terminal as they are.
 
 Long work shows on a terminal how far it is: what is done, its rate, and the time that is left where that is
 known. The line is on stderr and gone at the end; where stderr is no terminal there is none. After Ctrl-C one

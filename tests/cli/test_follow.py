@@ -137,9 +137,9 @@ def test_a_cursor_may_begin_with_a_dash(run: Run, data: Path) -> None:
 @pytest.mark.parametrize("before", [0, 3])
 def test_rows_that_follow_have_their_cells_below_the_headings(local: bool, before: int) -> None:
     events = [
-        {"severity": level, "generationTime": time, "message": "m", "source": "S", "type": "T"}
-        for level in ("INFO", "DISTRESS")
-        for time in ("2026-11-23T12:00:00Z", "2026-11-23T12:00:00.123Z", "2026-11-23T12:00:00.123456Z")
+        Event("m", source="S", type="T", severity=severity, generation_time=time, seq_number=0)
+        for severity in (Severity.INFO, Severity.DISTRESS)
+        for time in (0, 123_000, 123_456)
     ]
     head, *rows = table(iter(events[:before]), local=local, following=iter(events[before:]))
     assert len(rows) == len(events)

@@ -1,16 +1,12 @@
 """The line about long work: on a terminal alone, gone at the end, and one line after Ctrl-C."""
 
-import fcntl
 import io
 import os
-import pty
 import random
 import re
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import textwrap
 import time
 from collections import deque
@@ -20,62 +16,9 @@ from pathlib import Path
 import pytest
 
 from tests.child import ROOT, WAIT_S
+from tests.cli.terminal import Terminal
 from yamcs_archive import Archive, Event
 from yamcs_archive.cli.progress import Noted, Progress, amount, duration, pace
-
-
-class Terminal:
-    """A terminal for the stderr of a program, with all that it was sent."""
-
-    def __init__(self, *arguments: object, columns: int | None = None) -> None:
-        self._ours, theirs = pty.openpty()
-        if columns is not None:
-            fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=theirs,
-        )
-        os.close(theirs)
-        self.sent = ""
-
-    def read(self, until: Callable[[str], object]) -> None:
-        give_up = time.monotonic() + WAIT_S
-        while not until(self.sent):
-            assert time.monotonic() < give_up, self.sent
-            if not self._read():
-                assert until(self.sent), self.sent
-                return
-
-    def _read(self) -> bool:
-        try:
-            more = os.read(self._ours, 4096)
-        except OSError:  # the program has closed it
-            return False
-        self.sent += more.decode()
-        return bool(more)
-
-    def end(self) -> int:
-        """Read to the end, and return the exit status."""
-        while self._read():
-            pass
-        os.close(self._ours)
-        self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode
-
-    @property
-    def shown(self) -> list[str]:
-        """The lines that a person sees when all is sent."""
-        lines = []
-        for line in self.sent.replace("\r\n", "\n").split("\n"):
-            cells: list[str] = []
-            for part in line.split("\r"):
-                cells[: len(part)] = part
-            lines.append("".join(cells).rstrip())
-        return [line for line in lines if line]
-
 
 PROGRAM = """
     import sys, time

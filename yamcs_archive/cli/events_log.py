@@ -4,28 +4,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
-from itertools import chain
-from typing import Any
-
-import msgspec
 
 from yamcs_archive.cli.arguments import whole
-from yamcs_archive.cli.dates import FORMS, parse_date
-from yamcs_archive.cli.event_query import LogRequest, narrowed
-from yamcs_archive.cli.fault_lines import fault_line
+from yamcs_archive.cli.colours import WHEN, palette
+from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.follow import Tail
+from yamcs_archive.cli.log_columns import ALL, parse_columns
+from yamcs_archive.cli.log_formats import FORMATS, Shape, lines_of
+from yamcs_archive.cli.pager import paged
 from yamcs_archive.cli.printer import Printer
-from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.table import table
+from yamcs_archive.cli.query_options import Skipped, add_query_options, min_severity, wanted_filter
 from yamcs_archive.cli.target import add_target_options, open_target
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.errors import DamagedError, FilterError
-from yamcs_archive.event import Event, Severity
-from yamcs_archive.filter.compiled import Filter
-from yamcs_archive.results import Fault
-from yamcs_archive.wire.api_generations import Form
-from yamcs_archive.wire.json import encode, shown
 
 EPILOG = """examples:
   yamcs-archive events log --data ops-data                     the newest 10 events, in order of time
@@ -66,35 +56,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of events, the oldest ones from --since on",
     )
-    parser.add_argument(
-        "-s", "--since", type=parse_date, metavar="DATE", help=f"events from this time on: {FORMS}"
-    )
-    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="events before this time")
-    parser.add_argument("--source", action="append", metavar="NAME", help="events of this source; repeatable")
-    parser.add_argument(
-        "--severity",
-        choices=[name.lower() for name in Severity.__members__],
-        type=str.lower,
-        help="events of this severity and above",
-    )
-    parser.add_argument("--type", action="append", metavar="TEXT", help="events of this type; repeatable")
-    parser.add_argument(
-        "--filter", type=_filter, metavar="EXPR", help="an expression of the filter language (docs/filter.md)"
-    )
+    add_query_options(parser, beside_skipping="; not with --follow and cursors")
     _add_following(parser)
-    parser.add_argument(
-        "--skip-damaged",
-        action="store_true",
-        help="go round damaged blocks and events, with a line on stderr for each (with --url in the server's"
-        " log); not with --follow and cursors",
-    )
-    parser.add_argument(
-        "--format", choices=tuple(_FORMATS), default="table", help="default: %(default)s; times are UTC"
-    )
-    parser.add_argument("--reverse", action="store_true", help="newest first")
-    zone = parser.add_mutually_exclusive_group()
-    zone.add_argument("--utc", action="store_true", help="times of the table in UTC (the default)")
-    zone.add_argument("--local", action="store_true", help="times of the table in local time")
+    _add_appearance(parser)
     parser.set_defaults(run=run)
 
 
@@ -113,6 +77,39 @@ def _add_following(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_appearance(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how events are shown."""
+    parser.add_argument("--format", choices=tuple(FORMATS), default="table", help="default: %(default)s")
+    parser.add_argument(
+        "--columns",
+        type=parse_columns,
+        metavar="NAMES",
+        help=f"the columns to show, separated by commas: {', '.join(ALL)}, extra.KEY; default: those of the"
+        " example for a table, all for csv and tsv, the form of the API for json and jsonl",
+    )
+    parser.add_argument("--reverse", action="store_true", help="newest first")
+    zone = parser.add_mutually_exclusive_group()
+    zone.add_argument("--utc", action="store_true", help="times in UTC (the default)")
+    zone.add_argument(
+        "--local",
+        action="store_true",
+        help="times of table, csv and tsv in local time, with its offset from UTC",
+    )
+    parser.add_argument(
+        "--color",
+        choices=WHEN,
+        default="auto",
+        help="colours of severities in the table; auto: on a terminal, unless NO_COLOR is set; default:"
+        " %(default)s",
+    )
+    parser.add_argument(
+        "--no-pager",
+        action="store_true",
+        help="on a terminal, do not pass what is longer than the screen to less (or YAMCS_ARCHIVE_PAGER, or"
+        " PAGER)",
+    )
+
+
 def _lines(text: str) -> int | str:
     if text == _ALL:
         return text
@@ -120,13 +117,6 @@ def _lines(text: str) -> int | str:
         return whole(0, LINES_MAX)(text)
     except argparse.ArgumentTypeError as error:
         raise argparse.ArgumentTypeError(f"{error}, or {_ALL}") from None
-
-
-def _filter(text: str) -> Filter:
-    try:
-        return Filter(text)
-    except FilterError as error:
-        raise argparse.ArgumentTypeError(str(error).removeprefix("filter, ")) from None
 
 
 def _is_given(options: argparse.Namespace, name: str) -> bool:
@@ -164,40 +154,32 @@ def run(options: argparse.Namespace) -> int:
         start=options.since,
         stop=options.until,
         sources=options.source,
-        min_severity=None if options.severity is None else Severity.parse(options.severity),
-        filter=narrowed(options.filter, options.type or ()),
+        min_severity=min_severity(options),
+        filter=wanted_filter(options),
         reverse=options.reverse,
-        skip_damaged=_Skipped() if options.skip_damaged else None,
+        skip_damaged=Skipped() if options.skip_damaged else None,
     )
-    with open_target(options, readonly=True) as target:
+    shape = Shape(
+        columns=options.columns,
+        local=options.local,
+        colours=palette(options.color),
+        on_terminal=sys.stdout.isatty(),
+    )
+    with (
+        open_target(options, readonly=True) as target,
+        paged(wanted=not (options.no_pager or options.follow)),
+    ):
         if options.follow or options.show_cursor or options.after_cursor is not None:
-            _print_tail(options, Tail(target, wanted, options.after_cursor))
+            _print_tail(options, shape, Tail(target, wanted, options.after_cursor))
         else:
-            Printer(_FORMATS[options.format](_shown(wanted.read(target)), options.local, None)).run(
-                flush=False
-            )
+            Printer(lines_of(options.format, wanted.read(target), shape)).run(flush=False)
     return 0
 
 
-class _Skipped:
-    """Says on stderr what is left out, each once."""
-
-    def __init__(self) -> None:
-        self._told: set[str] = set()
-
-    def __call__(self, error: DamagedError) -> None:
-        if error.where in self._told:
-            return
-        self._told.add(error.where)
-        complain(
-            "left out: " + fault_line(Fault(error.where, error.reason, error.first, error.last, error.events))
-        )
-
-
-def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
+def _print_tail(options: argparse.Namespace, shape: Shape, tail: Tail) -> None:
     before = tail.history(follow=options.follow) if options.after_cursor is None else tail.stored()
-    following = _shown(tail.arrivals()) if options.follow else None
-    printer = Printer(_FORMATS[options.format](_shown(before), options.local, following))
+    following = tail.arrivals() if options.follow else None
+    printer = Printer(lines_of(options.format, before, shape, following))
     whole = False
     try:
         printer.run(flush=options.follow)
@@ -209,40 +191,3 @@ def _print_tail(options: argparse.Namespace, tail: Tail) -> None:
         if options.show_cursor and (whole or (tail.following and printer.all_printed)):
             stream = sys.stdout if options.format == "table" else sys.stderr
             print(f"-- cursor: {cursor}", file=stream, flush=True)
-
-
-Shown = Iterator[Mapping[str, Any]]
-"""Events in today's form of JSON, so that a directory and a URL give the same output."""
-
-
-def _shown(events: Iterator[Event]) -> Shown:
-    return (shown(event, Form.TODAY) for event in events)
-
-
-def _table(events: Shown, local: bool, following: Shown | None) -> Iterator[str]:
-    return table(events, local=local, following=following)
-
-
-def _json(events: Shown, _: bool, __: Shown | None) -> Iterator[str]:
-    """Yield the lines of one JSON array, indented by two spaces.
-
-    An element is held back until it is known whether a comma follows it.
-    """
-    held: list[str] = []
-    for event in events:
-        if held:
-            yield from held[:-1]
-            yield held[-1] + ","
-        else:
-            yield "["
-        held = ["  " + line for line in encode(event).decode().split("\n")]
-    yield from (*held, "]") if held else ("[]",)
-
-
-def _jsonl(events: Shown, _: bool, following: Shown | None) -> Iterator[str]:
-    """Yield one line of JSON for each event."""
-    for event in chain(events, following or ()):
-        yield msgspec.json.encode(event).decode()
-
-
-_FORMATS = {"table": _table, "json": _json, "jsonl": _jsonl}

@@ -1,7 +1,7 @@
 """The command ``yamcs-archive``: its subcommands, and how all of them report errors.
 
-Data goes to stdout, in UTF-8, everything else to stderr; there are no colours. Exit status 0: the command
-succeeded; 1: it failed, and one line says why; 2: the command line is wrong or incomplete.
+Data goes to stdout, in UTF-8, everything else to stderr. Exit status 0: the command succeeded; 1: it failed,
+and one line says why; 2: the command line is wrong or incomplete; 130: Ctrl-C.
 
 Only the module of the chosen command is loaded; help and version need none.
 """
@@ -42,6 +42,8 @@ COMMANDS = (
     Command("", "serve", "serve an archive over HTTP", "serve"),
     Command("events", "create", "store one event", "events_create"),
     Command("events", "log", "show events", "events_log"),
+    Command("events", "count", "say how many events there are", "events_count"),
+    Command("events", "sources", "list the sources of events", "events_sources"),
     Command("events", "import", "store the events of a file", "events_import_file"),
     Command("events", "import yamcs", "import the history of a live Yamcs server", "events_import_yamcs"),
     Command("instances", "list", "list them", "instances_list"),

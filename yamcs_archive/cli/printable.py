@@ -22,3 +22,21 @@ def printable(text: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def visible(line: str) -> str:
+    r"""Escape control characters of a line of JSON, CSV or TSV, but for line ends and tabs.
+
+    In JSON the text means the same as before.
+
+    >>> print(visible("a\x9b2Jb"))
+    a\u009b2Jb
+    """
+    if line.isprintable():
+        return line
+    return "".join(
+        character
+        if character.isprintable() or character in "\n\t" or unicodedata.category(character) == "Zs"
+        else f"\\u{ord(character):04x}"
+        for character in line
+    )
