@@ -32,8 +32,8 @@ closed, or its reader is gone, a command that has something to print ends with 1
 
 On a terminal `events log` colours severities, unless `NO_COLOR` is set, and passes what is longer than the
 screen to `less`, or to the command in `YAMCS_ARCHIVE_PAGER` or `PAGER`; `cat` means none. Quitting it is no
-error. The colours are chosen so that people who lack one kind of cones tell them apart, and the word is always
-there. Control characters of an event never reach a terminal as they are.
+error. The colours are chosen so that people who lack one kind of cones tell them apart, and the word is
+always there. Control characters of an event never reach a terminal as they are.
 
 Long work shows on a terminal how far it is: what is done, its rate, and the time that is left where that is
 known. The line is on stderr and gone at the end; where stderr is no terminal there is none. After Ctrl-C one

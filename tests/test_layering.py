@@ -138,7 +138,7 @@ BELOW = {
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
-    | {"access", "arguments", "backups", "credentials", "filter", "instance", "archive"}
+    | {"access", "arguments", "backups", "credentials", "filter", "frames", "instance", "archive"}
     | {"wire", "server", "files", "importers", "mirror", "client"},
     "__init__": MODEL | {"backups", "filter", "frames", "instance", "archive", "client"},
     "__main__": {"cli"},

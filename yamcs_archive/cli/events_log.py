@@ -23,6 +23,7 @@ EPILOG = """examples:
   yamcs-archive events log --data ops-data -s 1h30m              of the last 90 minutes
   yamcs-archive events log --data ops-data -s 2026-11-23 --first 5
   yamcs-archive events log --url http://127.0.0.1:8090 -n 100 --format jsonl
+  yamcs-archive events log --data ops-data -s 1d --format csv --columns time,source,message,extra.unit
   yamcs-archive events log --data ops-data -f --filter 'source=AOCS wheel'
   yamcs-archive events log --data ops-data --after-cursor CURSOR --show-cursor   what came since, once
 """
@@ -30,6 +31,8 @@ LINES_DEFAULT = 10
 LINES_MAX = 2**63 - 1
 """Largest number of lines: that of a signed 64-bit counter."""
 _ALL = "all"
+_ARROW = "arrow"
+_FORMAT_HELP = "arrow: an Arrow IPC stream, for a file or a pipe; default: %(default)s"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -79,13 +82,13 @@ def _add_following(parser: argparse.ArgumentParser) -> None:
 
 def _add_appearance(parser: argparse.ArgumentParser) -> None:
     """Add the options that say how events are shown."""
-    parser.add_argument("--format", choices=tuple(FORMATS), default="table", help="default: %(default)s")
+    parser.add_argument("--format", choices=(*FORMATS, _ARROW), default="table", help=_FORMAT_HELP)
     parser.add_argument(
         "--columns",
         type=parse_columns,
         metavar="NAMES",
-        help=f"the columns to show, separated by commas: {', '.join(ALL)}, extra.KEY; default: those of the"
-        " example for a table, all for csv and tsv, the form of the API for json and jsonl",
+        help=f"the columns to show, separated by commas: {', '.join(ALL)}, extra.KEY; default: the most"
+        " telling ones in a table, all in csv, tsv and arrow, the form of the API in json and jsonl",
     )
     parser.add_argument("--reverse", action="store_true", help="newest first")
     zone = parser.add_mutually_exclusive_group()
@@ -139,6 +142,8 @@ def _refuse_what_does_not_go_together(options: argparse.Namespace) -> None:
                 raise UsageError(f"{' and '.join(names)} do not go together")
     if options.follow and options.format == "json":
         raise UsageError("an array never ends with --follow: give --format jsonl")
+    if options.follow and options.format == _ARROW:
+        raise UsageError("--follow shows events one by one, a stream of batches cannot: give --format jsonl")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -159,6 +164,8 @@ def run(options: argparse.Namespace) -> int:
         reverse=options.reverse,
         skip_damaged=Skipped() if options.skip_damaged else None,
     )
+    if options.format == _ARROW:
+        return _write_arrow(options, wanted)
     shape = Shape(
         columns=options.columns,
         local=options.local,
@@ -173,6 +180,23 @@ def run(options: argparse.Namespace) -> int:
             _print_tail(options, shape, Tail(target, wanted, options.after_cursor))
         else:
             Printer(lines_of(options.format, wanted.read(target), shape)).run(flush=False)
+    return 0
+
+
+def _write_arrow(options: argparse.Namespace, wanted: LogRequest) -> int:
+    """Write the events as an Arrow stream, the cursor to stderr."""
+    from yamcs_archive.cli.arrow_output import selection_of, write_stream  # noqa: PLC0415  # loads numpy
+
+    selection = selection_of(options.columns)
+    with open_target(options, readonly=True) as target:
+        if not options.show_cursor and options.after_cursor is None:
+            write_stream(wanted.read(target), selection)
+            return 0
+        tail = Tail(target, wanted, options.after_cursor)
+        is_after = options.after_cursor is not None
+        write_stream(tail.stored() if is_after else tail.history(follow=False), selection)
+        if options.show_cursor:
+            print(f"-- cursor: {tail.cursor}", file=sys.stderr, flush=True)
     return 0
 
 

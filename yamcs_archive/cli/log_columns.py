@@ -11,12 +11,12 @@ import argparse
 import base64
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from difflib import get_close_matches
 from typing import Any
 
 import msgspec
 
 from yamcs_archive.event import Event
+from yamcs_archive.frames.columns import COMMIT, EVENT_COLUMNS, nearest
 from yamcs_archive.times import format_rfc3339
 from yamcs_archive.wire.api_generations import SHOWN_TODAY
 
@@ -36,7 +36,7 @@ _SHOWN: dict[str, Callable[[Event], Any]] = {
     "extra": lambda event: dict(sorted(event.extra.items())),
 }
 TIMES = ("time", "reception_time")
-ALL = tuple(_SHOWN)
+ALL = EVENT_COLUMNS
 TABLE = ("severity", "time", "message", "source", "type")
 """The columns of a table for which none were chosen."""
 
@@ -53,7 +53,7 @@ def parse_columns(text: str) -> tuple[str, ...]:
     """
     names = tuple(name.strip() for name in text.split(","))
     for at, name in enumerate(names):
-        if name not in ALL and not (name.startswith(_EXTRA) and name != _EXTRA):
+        if name not in ALL and not extra_key(name):
             raise argparse.ArgumentTypeError(f"{name!r} is no column; {_nearest(name)}")
         if name in names[:at]:
             raise argparse.ArgumentTypeError(f"{name!r} is there twice")
@@ -61,8 +61,19 @@ def parse_columns(text: str) -> tuple[str, ...]:
 
 
 def _nearest(name: str) -> str:
-    found = get_close_matches(name.lower(), ALL, 1)
-    return f"did you mean {found[0]!r}?" if found else f"there are {', '.join(ALL)} and extra.KEY"
+    if name == COMMIT:
+        return "it is only in tables and exported files"
+    found = nearest(name)
+    return found if "?" in found else f"there are {', '.join(ALL)} and extra.KEY"
+
+
+def extra_key(column: str) -> str | None:
+    """Return the key of an ``extra.KEY``, None of another column.
+
+    >>> extra_key("extra.torque"), extra_key("extra")
+    ('torque', None)
+    """
+    return column.removeprefix(_EXTRA) if column.startswith(_EXTRA) else None
 
 
 def value(event: Event, column: str) -> Any:
@@ -72,9 +83,8 @@ def value(event: Event, column: str) -> Any:
     >>> [value(event, column) for column in ("time", "type", "extra.unit")]
     ['1970-01-01T00:00:00Z', None, 'rpm']
     """
-    if column.startswith(_EXTRA):
-        return event.extra.get(column.removeprefix(_EXTRA))
-    return _SHOWN[column](event)
+    key = extra_key(column)
+    return _SHOWN[column](event) if key is None else event.extra.get(key)
 
 
 def text(event: Event, column: str, *, local: bool) -> str | None:
