@@ -13,7 +13,7 @@ __main__
     \\  |      / |
       wire      archive       <- wire: bytes <-> Event; archive: what users hold
         |          |
-        |  instance, salvaging  <- with chunked_append (many events)
+        |  instance, salvaging  <- with chunked_append and gathering (many events)
         |  diagnosing           <- the examination of an archive
         |       backups         <- files that are copies; of instances here or served elsewhere
         |          |
@@ -120,16 +120,17 @@ BELOW = {
     "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:10]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
+    "gathering": LOWEST | {"event", "storage", "storage.interrupts"},
     "arguments": LOWEST,
     "backups": MODEL | ENGINE | {"arguments"},
-    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter", "frames"},
+    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter", "frames", "gathering"},
     "salvaging": MODEL | ENGINE,
     "diagnosing": MODEL | ENGINE | {"instance"},
     "archive": MODEL | ENGINE | {"arguments", "backups", "diagnosing", "instance", "salvaging"},
     "wire": LOWEST
     | NUMPY
     | {"activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
-    "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "wire"},
+    "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "gathering", "wire"},
     "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"}
@@ -244,6 +245,7 @@ def test_the_picture_has_no_circle() -> None:
         "storage",
         *STORAGE,
         "chunked_append",
+        "gathering",
         "backups",
         "instance",
         "salvaging",

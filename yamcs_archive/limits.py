@@ -49,6 +49,11 @@ before the next one begins."""
 CHUNK_BYTES_MAX = 2 << 20
 """Largest text of a chunk of ``append_many``, in bytes, for the same reason."""
 
+GATHERED_WAIT_S = 0.25
+"""Longest time that an event of a slow iterable waits for others before it is handed over, in seconds; then
+it waits for the commit. Shorter, iterables of some thousands of events a second would be cut into more
+commits."""
+
 GATHERED_BYTES_MAX = 1 << 20
 """Largest text of a chunk of a batch, in bytes: a server may read 32 batches, each with a chunk of its own.
 Ten thousand events of the usual length have less."""

@@ -337,7 +337,7 @@ def test_the_parts_of_a_body_count_beside_their_bytes() -> None:
 
 def stored_event(size: int) -> Event:
     """An event with ``size`` bytes of text."""
-    return Event("x" * (size - 1), source="S", generation_time=0, seq_number=1)
+    return Event("x" * (size - 1), source="S", generation_time=0, seq_number=1, reception_time=0)
 
 
 def small_conflict() -> bytes:

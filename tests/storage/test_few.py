@@ -124,7 +124,7 @@ def test_few_values_are_packed_and_summed(size: int) -> None:
         assert pack_integers(int64s(array("q", values))) == packed
         assert unpack_integers(packed, size).tolist() == values
         assert [sum_integers(packed, size, first) for first in (0, size)] == [0, sum(values)]
-        for absent in (None, 3):
+        for absent in (None, array("q", [3]) * size):
             assert list(bounded(values, 0, 1 << 40, absent)) == values
     chunks = ChunkPacker().pack([f"Step {n}" for n in range(size)])
     assert [text for chunk in chunks for text in unpack_chunk(bytes(chunk))] == [

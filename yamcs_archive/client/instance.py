@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -39,6 +40,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.event import AnySeverity, Event, EventKey, StoredEvent
 from yamcs_archive.filter.compiled import Filter
+from yamcs_archive.gathering import hand_over_gathered
 from yamcs_archive.limits import PAGE_EVENTS_MAX, POLL_S_MAX, TIME_MAX_US
 from yamcs_archive.results import (
     AppendCounts,
@@ -49,7 +51,7 @@ from yamcs_archive.results import (
     PruningResult,
 )
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
-from yamcs_archive.times import Time, format_rfc3339, to_us
+from yamcs_archive.times import Time, format_rfc3339, now_us, to_us
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
 from yamcs_archive.wire.protobuf_scan import content, scan
@@ -112,7 +114,9 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
     def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
         """Store events from any iterable, in requests that are each durable before the next one is sent.
 
-        A request has up to 10,000 events or 2 MiB of JSON. Counts, errors and their ``position`` and
+        A request has up to 10,000 events or 2 MiB of JSON. From a slow iterable, requests have fewer: an
+        event waits at most a quarter of a second for others before it is sent. Without a time, it gets that
+        of its arrival at the server. Counts, errors and their ``position`` and
         ``counts`` are those of :meth:`Instance.append_many`. With a ``request_id``, giving the same events
         again completes what was cut off.
 
@@ -124,13 +128,21 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         """
         request_id = checked_id(request_id)
         counts, position = AppendCounts(), 0
-        try:
-            for lines in batches(arguments.several("events", events, "events")):
+
+        def store(some: list[Event], _stamps: array[int] | None = None) -> None:
+            nonlocal counts, position
+            for lines in batches(some):
                 key = request_id if not position or request_id is None else f"{request_id}/{position}"
                 request = self._storing(":batch", b"\n".join(lines), key, _NDJSON)
                 more = self._batch(request, len(lines), request_id)
                 counts = summed(counts, more, position)
                 position += len(lines)
+
+        try:
+            if isinstance(events, list):
+                store(events)
+            else:
+                hand_over_gathered(arguments.several("events", events, "events"), now_us, store)
         except ArchiveError as error:
             if isinstance(error.counts, AppendCounts):
                 counts = summed(counts, error.counts, position)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from concurrent.futures import Future
 from functools import partial
@@ -11,6 +12,7 @@ from yamcs_archive.chunked_append import Tally, chunks, gathered
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
 from yamcs_archive.event import Event, as_stored
+from yamcs_archive.gathering import hand_over_gathered
 from yamcs_archive.instance.base import OpenInstance
 from yamcs_archive.limits import CHUNK_BYTES_MAX
 from yamcs_archive.results import (
@@ -83,6 +85,11 @@ class Appending(OpenInstance):
         """Store events from any iterable, in chunks. Each chunk is durable before the next one is stored.
 
         A chunk has up to 10,000 events or 2 MiB of text, so memory is bounded however many events there are.
+        From a slow iterable, such as a generator that waits for a device, chunks are smaller: an event waits
+        at most a quarter of a second for others, and then for its commit, while the iterable runs on. Events
+        without a time get that of the moment when they were taken from it; those of a list, when their chunk
+        is stored.
+
         Duplicates, conflicts and expired events are counted, not raised. With a ``request_id`` the event at
         position n has the id ``request_id/n``: if an append breaks off, append the same events again to
         complete it, even if they have no numbers.
@@ -96,9 +103,9 @@ class Appending(OpenInstance):
         >>> sim.append_many(Event(f"Step {n}", generation_time=n, seq_number=n) for n in range(3)).stored
         3
         """
-        if not isinstance(events, list):
-            events = arguments.several("events", events, "events")
-        return self._append_chunks(chunks(events), request_id)
+        if isinstance(events, list):
+            return self._append_chunks(chunks(events), request_id)
+        return self._append_gathered(arguments.several("events", events, "events"), request_id)
 
     def append_columns(
         self, parts: Iterable[Columns[int | None]], *, request_id: str | None = None
@@ -130,17 +137,41 @@ class Appending(OpenInstance):
             raise
         return tally.counts()
 
+    def _append_gathered(self, events: Iterable[Event], request_id: str | None) -> AppendCounts:
+        self._check_open()
+        self._store.refuse_within_callback()  # the writer's thread cannot wait for another one
+        if request_id is not None:
+            request_id = check_request_id(request_id)
+        tally = Tally()
+        position = 0
+
+        def store(chunk: list[Event], stamps: array[int]) -> None:
+            nonlocal position
+            position += self._append_chunk(chunk, position, tally, request_id, stamps)
+
+        try:
+            hand_over_gathered(events, self._options.clock, store)
+        except ArchiveError as error:
+            error.counts = tally.counts()
+            raise
+        return tally.counts()
+
     def _append_chunk(
-        self, chunk: list[Event] | Columns[int | None], position: int, tally: Tally, request_id: str | None
+        self,
+        chunk: list[Event] | Columns[int | None],
+        position: int,
+        tally: Tally,
+        request_id: str | None,
+        stamps: array[int] | None = None,
     ) -> int:
         """Store a chunk that begins at ``position``, and return its number of events."""
         bad: InvalidInputError | None = None
         try:
-            columns = prepare(chunk, self._options.clock)
+            columns = prepare(chunk, stamps or self._options.clock)
         except InvalidInputError as error:
             # The events before the bad one are stored, as earlier chunks were.
             bad, within = error, error.position or 0
-            columns = prepare(_events(chunk)[:within], self._options.clock)
+            columns = prepare(_events(chunk)[:within], stamps[:within] if stamps else self._options.clock)
         ids = None
         if request_id is not None:
             try:

@@ -167,6 +167,28 @@ class SafeFuture(Future[T]):
             raise TimeoutError
 
 
+def start_thread(run: Callable[[], None]) -> None:
+    """Call ``run`` on a thread that gets no KeyboardInterrupt, and that does not outlive the interpreter.
+
+    Raises RuntimeError if the system refuses another thread.
+
+    >>> done = Signal()
+    >>> start_thread(done.tell)
+    >>> done.wait(60)
+    """
+
+    def work() -> None:
+        try:
+            run()
+        finally:
+            if sys.version_info < (3, 12):  # later versions do this themselves
+                # threading.current_thread() may have registered a dummy thread, which is never removed.
+                threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
+
+    # Not threading.Thread: an interrupt in start() could keep the lock for which the new thread waits.
+    _thread.start_new_thread(work, ())
+
+
 def uninterrupted(run: Callable[[], T]) -> T:
     """Call ``run`` on a thread that gets no KeyboardInterrupt; return its result or raise its error.
 
@@ -185,14 +207,10 @@ def uninterrupted(run: Callable[[], T]) -> T:
             results.append(run())
         except BaseException as error:  # it must reach the caller
             errors.append(error)
-        if sys.version_info < (3, 12):  # later versions do this themselves
-            # threading.current_thread() may have registered a dummy thread, which is never removed.
-            threading._active.pop(threading.get_ident(), None)  # type: ignore[attr-defined]
         done.tell()
 
-    # Not threading.Thread: an interrupt in start() could keep the lock for which the new thread waits.
     try:
-        _thread.start_new_thread(work, ())
+        start_thread(work)
     except RuntimeError:  # the system refuses another thread
         return run()
     done.wait()

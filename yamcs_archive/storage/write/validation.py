@@ -12,7 +12,7 @@ from __future__ import annotations
 import struct
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -60,10 +60,14 @@ _uint64 = np.dtype([("tag", "u1"), ("value", ">u8")])
 """A msgpack value of 2^32 to 2^64 - 1, as all times after 1970-01-01T01:11:35Z are in microseconds."""
 
 
-def prepare(events: Sequence[Event] | Columns[int | None], clock: Callable[[], int]) -> Columns[int]:
+Clock: TypeAlias = "Callable[[], int] | array[int]"
+"""What times that are None become: a clock, read once for all events, or a time for each of them."""
+
+
+def prepare(events: Sequence[Event] | Columns[int | None], clock: Clock) -> Columns[int]:
     """Check events and return their columns, with sources and times filled in.
 
-    Times that are None become ``clock()`` (microseconds since 1970), an empty source ``User``. Raises
+    Times that are None become those of ``clock`` (microseconds since 1970), an empty source ``User``. Raises
     :class:`~yamcs_archive.errors.InvalidInputError` for the first event that breaks a rule; its
     ``position`` is the event's index.
 
@@ -87,13 +91,21 @@ def prepare(events: Sequence[Event] | Columns[int | None], clock: Callable[[], i
     except InvalidInputError:  # it is raised again with its position, or the values get exact types
         events = list(_validated(events))
     columns = Columns.of(events)
-    now = clock()
+    stamps = _readings(clock, columns.size)
     return columns._replace(
         extra=list(map(dict, columns.extra)),  # copies, because checked values must not change
         source=[source or SOURCE_DEFAULT for source in columns.source],
-        generation_time=[now if time is None else time for time in columns.generation_time],
-        reception_time=[now if time is None else time for time in columns.reception_time],
+        generation_time=_filled(columns.generation_time, stamps),
+        reception_time=_filled(columns.reception_time, stamps),
     )
+
+
+def _filled(column: Sequence[int | None], stamps: array[int]) -> list[int]:
+    return [other if value is None else value for value, other in zip(column, stamps, strict=True)]
+
+
+def _readings(clock: Clock, size: int) -> array[int]:
+    return clock if isinstance(clock, array) else array("q", [clock()]) * size
 
 
 def _validated(events: Sequence[Event]) -> Iterator[Event]:
@@ -105,7 +117,7 @@ def _validated(events: Sequence[Event]) -> Iterator[Event]:
             raise
 
 
-def _single(event: Event, clock: Callable[[], int]) -> Columns[int]:
+def _single(event: Event, clock: Clock) -> Columns[int]:
     """Return the same as :func:`prepare` for one event, in a third of the time."""
     try:
         event = validated(event)
@@ -114,7 +126,7 @@ def _single(event: Event, clock: Callable[[], int]) -> Columns[int]:
         raise
     time, received = event.generation_time, event.reception_time
     if time is None or received is None:
-        now = clock()
+        now = clock[0] if isinstance(clock, array) else clock()
         time, received = now if time is None else time, now if received is None else received
     return Columns(
         [event.message],
@@ -130,7 +142,7 @@ def _single(event: Event, clock: Callable[[], int]) -> Columns[int]:
     )
 
 
-def _checked_by_column(events: Sequence[Event], clock: Callable[[], int]) -> Columns[int] | None:
+def _checked_by_column(events: Sequence[Event], clock: Clock) -> Columns[int] | None:
     """Return the columns of many valid events, times filled in; None if each event must be checked.
 
     For one event this is slower than :func:`validate`, for a thousand it takes a tenth of the time. The few
@@ -153,9 +165,7 @@ def _checked_by_column(events: Sequence[Event], clock: Callable[[], int]) -> Col
     return _checked(Columns.of(events, bare=not more), clock, bare=not more)
 
 
-def _checked(
-    columns: Columns[int | None], clock: Callable[[], int], *, bare: bool = False
-) -> Columns[int] | None:
+def _checked(columns: Columns[int | None], clock: Clock, *, bare: bool = False) -> Columns[int] | None:
     """Return the columns of valid events, times filled in; None if each event must be checked."""
     try:
         sources = set(columns.source)
@@ -174,11 +184,11 @@ def _checked(
             columns = columns._replace(extra=list(map(dict, columns.extra)))
         if "" in sources:
             columns = columns._replace(source=[source or SOURCE_DEFAULT for source in columns.source])
-        now = clock()
+        stamps = _readings(clock, columns.size)
         filled: Columns[Any] = columns._replace(
-            generation_time=bounded(columns.generation_time, TIME_MIN_US, TIME_MAX_US, now),
+            generation_time=bounded(columns.generation_time, TIME_MIN_US, TIME_MAX_US, stamps),
             seq_number=bounded(columns.seq_number, SEQ_NUMBER_MIN, SEQ_NUMBER_MAX, None),
-            reception_time=bounded(columns.reception_time, TIME_MIN_US, TIME_MAX_US, now),
+            reception_time=bounded(columns.reception_time, TIME_MIN_US, TIME_MAX_US, stamps),
         )
         return filled if valid else None
     except Exception:  # a foreign type may raise any error; validate() names the field and the event
@@ -246,14 +256,16 @@ def _can_be_encoded(text: str) -> bool:
         return False
 
 
-def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> Sequence[Any]:
-    """Return a column of ints from ``low`` to ``high``, None replaced by ``absent``, or raise ValueError.
+def bounded(column: Sequence[Any], low: int, high: int, absent: array[int] | None) -> Sequence[Any]:
+    """Return a column of ints from ``low`` to ``high``, or raise ValueError.
 
-    >>> bounded([1, None], 0, 5, 3), bounded([None, 1], 0, 5, None)
+    None is replaced by the value at its place in ``absent``.
+
+    >>> bounded([1, None], 0, 5, array("q", [2, 3])), bounded([None, 1], 0, 5, None)
     (array('q', [1, 3]), [None, 1])
     """
     if absent is not None and column.count(None) == len(column):
-        return array("q", [absent]) * len(column)
+        column = absent
     try:
         found = column if type(column) is array and column.typecode == "q" else int_array(column)
     except ValueError:  # a value is None, or invalid
@@ -263,7 +275,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: int | None) -> S
         if absent is None:
             bounded([value for value in column if value is not None], low, high, None)
             return column
-        found = int_array([absent if value is None else value for value in column])
+        found = int_array(_filled(column, absent))
     values = np.frombuffer(found, np.int64)
     if len(values) and not (low <= values.min() and values.max() <= high):
         raise ValueError(column)
