@@ -2,13 +2,15 @@
 
 Each kind of them by itself, and then all together: heads that never end, idle connections, bodies that stop
 half way, and readers of pages, streams and WebSockets that read nothing. Who is cut off comes again at once.
-Runs with and without them take turns. Prints a line for each kind, and exits with 1 if the posts beside all
-of them have less than two thirds of their rate, or the server has used too much memory.
+Runs with and without them take turns, each with events of its own, which the WebSockets are sent. Prints a
+line for each kind, and exits with 1 if the posts beside all of them have less than two thirds of their rate,
+or the server has used too much memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import re
 import select
 import socket
@@ -22,11 +24,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
+import msgspec
+
 from benchmarks.contenders.archive import INSTANCE
 from benchmarks.jobs import Job
 from benchmarks.measures.http import figures, load
 from benchmarks.processes import ending_tidily
 from benchmarks.servers import archive_command, running
+from benchmarks.workload import SLAB_EVENTS
 from yamcs_archive import Archive, Event
 from yamcs_archive.server.connections import raise_descriptor_limit
 
@@ -224,11 +229,12 @@ def _run(
         text = "x" * _LARGE_CHARACTERS
         archive.instance(INSTANCE, create=True).append_many(Event(text) for _ in range(_LARGE_EVENTS))
     faults = []
+    fresh = _fresh(job)
     with running(archive_command(folder, INSTANCE, wsgi=wsgi)) as server:
         attacks = [] if together else [{kind: number} for kind, number in numbers.items()]
         for attack in (*attacks, numbers):
             name = "all together" if attack is numbers else "".join(kind.name for kind in attack)
-            ratio, told = _compared(server.port, job, attack, repeats)
+            ratio, told = _compared(server.port, fresh, attack, repeats)
             print(f"{name:13} {told}; memory {_peak_mib(server.pid):.0f} MiB at most", flush=True)
             if attack is numbers and ratio < _RATE_MIN:
                 faults.append(f"posts keep {ratio:.2f} of their rate, less than two thirds")
@@ -237,13 +243,19 @@ def _run(
     return faults
 
 
-def _compared(port: int, job: Job, numbers: dict[Kind, int], repeats: int) -> tuple[float, str]:
+def _fresh(job: Job) -> Iterator[Job]:
+    """Yield the job again and again, each time with the events after those of the time before."""
+    of_a_run = -(-job.events // SLAB_EVENTS) * SLAB_EVENTS
+    return (msgspec.structs.replace(job, skip=turn * of_a_run) for turn in itertools.count())
+
+
+def _compared(port: int, jobs: Iterator[Job], numbers: dict[Kind, int], repeats: int) -> tuple[float, str]:
     """Return the share of the rate that is left beside an attack, and what is to be told of it."""
     alone, beside, slowest_ms, cut_off = [], [], 0.0, 0
     for _ in range(repeats):
-        alone.append(figures(job, load(job, port, _PATH))["requests_per_s"])
+        alone.append(_posted(port, next(jobs))["requests_per_s"])
         with attacked(port, numbers) as attack:
-            found = figures(job, load(job, port, _PATH))
+            found = _posted(port, next(jobs))
         beside.append(found["requests_per_s"])
         slowest_ms = max(slowest_ms, found["latency_us_p99"] / 1_000)
         cut_off += sum(attack.cut_off.values())
@@ -252,6 +264,10 @@ def _compared(port: int, job: Job, numbers: dict[Kind, int], repeats: int) -> tu
     return ratio, (
         f"{sum(numbers.values()):5} clients: {rates}, p99 {slowest_ms:.0f} ms, {cut_off} times cut off"
     )
+
+
+def _posted(port: int, job: Job) -> dict[str, float]:
+    return figures(job, load(job, port, _PATH))
 
 
 def _peak_mib(process: int) -> float:

@@ -35,11 +35,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the connections are encrypted."""
     warm_up: int = 0
     """Number of requests before the clock starts."""
+    skip: int = 0
+    """Number of events before its own, for runs after one another into one archive; a multiple of 10,000."""
     repeats: int = 1
 
     def workload(self) -> Workload:
-        """Return the workload of the job."""
-        return Workload(self.events, self.mix, rare_every=self.rare_every, big_every=self.big_every)
+        """Return the workload of the job, with the events that it skips."""
+        count = self.skip + self.events
+        return Workload(count, self.mix, rare_every=self.rare_every, big_every=self.big_every)
 
     def label(self) -> str:
         """Return its name in progress lines.

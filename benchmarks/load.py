@@ -18,6 +18,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from time import perf_counter_ns
 
 import msgspec
@@ -147,10 +148,16 @@ def requests_of(job: Job, events: list[Event], path: str) -> list[bytes]:
     ]
 
 
+def _events(job: Job) -> list[Event]:
+    if not job.skip:
+        return job.workload().events()
+    return list(chain.from_iterable(job.workload().slabs(job.skip)))
+
+
 def main(port: str, path: str) -> None:
     """Drive the job on standard input: first its warm-up, then the counted requests."""
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    requests = requests_of(job, job.workload().events(), path)
+    requests = requests_of(job, _events(job), path)
     warm_up, counted = requests[: job.warm_up], requests[job.warm_up :]
     if warm_up:
         drive(int(port), warm_up, job.connections, tls=job.tls)

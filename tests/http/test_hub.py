@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from yamcs_archive import Event, Instance
+from yamcs_archive.http.live import hub, send_queue
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import SendQueue
 from yamcs_archive.wire.live_frames import JsonFrames
@@ -20,11 +21,20 @@ class Client:
     """A subscriber, and the messages that were sent to it."""
 
     def __init__(self, hubs: Hubs, sim: Instance) -> None:
-        self.arrived = threading.Event()
-        self._queue = SendQueue(JsonFrames(), wake=self.arrived.set, give_up=lambda: None)
+        self.arrived, self.closed = threading.Event(), threading.Event()
+        self._queue = SendQueue(JsonFrames(), wake=self._wake, give_up=lambda: None)
         self._subscription = Subscription(1, sim, None, self._queue)
         self._got: list[str] = []
         hubs.subscribe(self._subscription)
+
+    def _wake(self) -> None:
+        self.arrived.set()
+        if self.closing:
+            self.closed.set()
+
+    @property
+    def closing(self) -> bool:
+        return self._queue.closing is not None
 
     def messages(self, count: int) -> Sequence[str]:
         while len(self._got) < count:
@@ -55,5 +65,44 @@ def test_an_event_that_is_stored_while_a_client_subscribes_keeps_no_later_one_fr
         expected = ["while it subscribes", "after that"]
         assert first.messages(2) == expected
         assert second.messages(2) == expected
+    finally:
+        hubs.close()
+
+
+def test_nothing_more_is_read_for_a_client_that_was_cut_off_while_its_connection_lasts(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "LIVE_PATIENCE_S", 0)
+    monkeypatch.setattr(send_queue, "LIVE_QUEUE_BYTES_MAX", 10_000)
+    hubs = Hubs()
+    slow, quick = Client(hubs, sim), Client(hubs, sim)
+    try:
+        for number in range(100):  # some 300 bytes each
+            sim.append(Event(str(number)))
+            quick.messages(number + 1)
+        assert slow.closing
+        assert not quick.closing
+        assert hubs.state().subscribers == {sim.name: 1}
+        assert hubs.state().cut_off == {sim.name: 1}
+        third = Client(hubs, sim)
+        sim.append(Event("for both"))
+        assert quick.messages(101)[-1:] == third.messages(1) == ["for both"]
+    finally:
+        hubs.close()
+
+
+def test_a_hub_whose_last_client_was_cut_off_makes_room_for_another_one(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "LIVE_PATIENCE_S", 0)
+    monkeypatch.setattr(send_queue, "LIVE_QUEUE_BYTES_MAX", 10_000)
+    hubs = Hubs()
+    slow = Client(hubs, sim)
+    try:
+        sim.append_many(Event(str(number)) for number in range(100))
+        assert slow.closed.wait(WAIT_S)
+        second = Client(hubs, sim)
+        sim.append(Event("for the second"))
+        assert second.messages(1) == ["for the second"]
     finally:
         hubs.close()

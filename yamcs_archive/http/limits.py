@@ -178,6 +178,11 @@ need the others."""
 WEBSOCKETS_MAX = 1_000
 """Largest number of open WebSockets: each may have a queue in memory."""
 
+WEBSOCKET_SEND_BYTES = 64 << 10
+"""Bytes that the system may hold for one WebSocket, twice that with its own: else it takes some MB from the
+queue before a client that reads nothing is noticed. With half of it, which is less than two segments of a
+loopback interface, large events go at the pace of a timer."""
+
 WEBSOCKET_FRAME_BYTES_MAX = 1 << 16
 """Largest frame from a client, in bytes, as on a Yamcs server: the largest filter fits, with a little
 more."""

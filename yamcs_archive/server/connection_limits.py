@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -29,6 +30,7 @@ from yamcs_archive.http.limits import (
     PIPELINED_MAX,
     RECEIVED_BYTES_MIN,
     RECEIVED_PERIOD_S,
+    WEBSOCKET_SEND_BYTES,
 )
 from yamcs_archive.server.connections import Connections
 from yamcs_archive.server.moving_bytes import SendingWatch
@@ -46,7 +48,34 @@ _TOO_SLOW = (
 _TOO_LARGE = f"A request has at most {HEAD_LINES_MAX} headers, and {HEAD_BYTES_MAX} bytes before its body.\n"
 
 
-class BoundedHttp(HttpToolsProtocol):
+class _WatchedSending(asyncio.Protocol):
+    """What HTTP and WebSockets share: a client that takes nothing of what waits for it is cut off."""
+
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    _sending: SendingWatch | None = None
+
+    def pause_writing(self) -> None:
+        """Look whether the client takes what waits for it."""
+        super().pause_writing()
+        if self._sending is None:
+            self._sending = SendingWatch(self.loop, self.transport)
+        self._sending.begin()
+
+    def resume_writing(self) -> None:
+        """Look no longer."""
+        super().resume_writing()
+        if self._sending is not None:
+            self._sending.end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Look no longer."""
+        if self._sending is not None:
+            self._sending.end()
+        super().connection_lost(exc)
+
+
+class BoundedHttp(_WatchedSending, HttpToolsProtocol):
     """A connection for requests. What is too large is a 431, what takes too long a 408 or the end of it."""
 
     _is_new = True
@@ -58,7 +87,6 @@ class BoundedHttp(HttpToolsProtocol):
     _body_bytes = 0
     """Bytes of the body that have come."""
     _body_timer: asyncio.TimerHandle | None = None
-    _sending: SendingWatch | None = None
 
     def __init__(self, *given: Any, all_connections: Connections, **named: Any) -> None:
         """``all_connections`` are those of the server; the rest is uvicorn's."""
@@ -80,8 +108,6 @@ class BoundedHttp(HttpToolsProtocol):
         self._end_head()
         self._end_body()
         self._all.go_on(self)
-        if self._sending is not None:
-            self._sending.end()
         super().connection_lost(exc)
 
     def end(self) -> None:
@@ -157,19 +183,6 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_response_complete()
         if not self.pipeline:
             self._all.wait(self)
-
-    def pause_writing(self) -> None:
-        """Look whether the client takes what waits for it."""
-        super().pause_writing()
-        if self._sending is None:
-            self._sending = SendingWatch(self.loop, self.transport)
-        self._sending.begin()
-
-    def resume_writing(self) -> None:
-        """Look no longer."""
-        super().resume_writing()
-        if self._sending is not None:
-            self._sending.end()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse a request that is malformed."""
@@ -268,10 +281,15 @@ class BoundedHttp(HttpToolsProtocol):
             self._body_timer = None
 
 
-class BoundedWebSocket(WebSocketsSansIOProtocol):
+class BoundedWebSocket(_WatchedSending, WebSocketsSansIOProtocol):
     """A WebSocket. A stop ends it at once if its client does not read."""
 
-    _sending: SendingWatch | None = None
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Bound what the system holds for the client: it lets a buffer grow to megabytes by itself."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WEBSOCKET_SEND_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse a handshake that cannot be read, which uvicorn leaves open."""
@@ -287,25 +305,6 @@ class BoundedWebSocket(WebSocketsSansIOProtocol):
     def _refuse_handshake(self) -> None:
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.transport.close()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        if self._sending is not None:
-            self._sending.end()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Look whether the client takes what waits for it."""
-        super().pause_writing()
-        if self._sending is None:
-            self._sending = SendingWatch(self.loop, self.transport)
-        self._sending.begin()
-
-    def resume_writing(self) -> None:
-        """Look no longer."""
-        super().resume_writing()
-        if self._sending is not None:
-            self._sending.end()
 
     def shutdown(self) -> None:
         """End the connection: the server stops, and the application has closed it before."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from yamcs_archive.http.limits import (
     WEBSOCKETS_MAX,
 )
 from yamcs_archive.http.live.beside_events import Clock
-from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, Queued, SendQueue
 from yamcs_archive.http.observation import LiveState
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
@@ -238,28 +238,32 @@ class _Hub:
         return True
 
     def _give_out(self, changes: Sequence[Change]) -> None:
-        touched: dict[SendQueue, None] = {}
+        touched: defaultdict[SendQueue, list[Queued]] = defaultdict(list)
         for change in changes:
             tails: dict[Frames, Tail] = {}
             for subscription in self._pass(change.cursor):
                 if subscription.wants(change.event):
-                    queue = subscription.queue
-                    tail = tails.get(queue.frames)
+                    frames = subscription.queue.frames
+                    tail = tails.get(frames)
                     if tail is None:
-                        tail = tails[queue.frames] = queue.frames.tail(change.event)
+                        tail = tails[frames] = frames.tail(change.event)
                     subscription.seq += 1
-                    queue.put_event(subscription.call, subscription.seq, tail)
-                    touched[queue] = None
-        for queue in touched:
+                    touched[subscription.queue].append((subscription.call, subscription.seq, tail))
+        for queue, events in touched.items():
+            queue.put_events(events)
             queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
         for queue in touched:
             if queue.full and not queue.wait_for_room(until_s):
-                mine = sum(one.queue is queue for one in (*self._subscriptions, *self._early))
-                self._tell_cut_off(self._instance.name, mine)
-                queue.close(
-                    TRY_LATER, f"too slow: events:changes?after={self._cursor} has the events that follow"
-                )
+                self._cut_off(queue)
+
+    def _cut_off(self, queue: SendQueue) -> None:
+        """End a WebSocket that is too slow, and what is read for it: its connection may last a while yet."""
+        subscriptions = [one for one in (*self._subscriptions, *self._early) if one.queue is queue]
+        self._tell_cut_off(self._instance.name, len(subscriptions))
+        queue.close(TRY_LATER, f"too slow: events:changes?after={self._cursor} has the events that follow")
+        for subscription in subscriptions:
+            self.remove(subscription)
 
     def _end(self, code: int, reason: str) -> None:
         with self._guard:

@@ -25,6 +25,10 @@ NORMAL, GOING_AWAY, NOT_PERMITTED, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1008
 """Status codes of close frames."""
 
 
+Queued = tuple[int, int, Tail]
+"""A call, the number of its event, and the part of the frame that all subscribers share."""
+
+
 class Closing(NamedTuple):
     """Why a WebSocket is closed."""
 
@@ -50,20 +54,20 @@ class SendQueue:
         self.give_up = give_up
         self._wake = wake
         self._room = threading.Condition()
-        self._waiting: deque[tuple[int, int, Tail]] = deque()
+        self._waiting: deque[Queued] = deque()
         self._bytes = 0
         self.closing: Closing | None = None
 
     def put(self, frame: str | bytes) -> None:
         """Add a ready frame, to be sent with the next :meth:`flush`."""
-        self.put_event(0, 0, frame)
+        self.put_events([(0, 0, frame)])
 
-    def put_event(self, call: int, seq: int, tail: Tail) -> None:
-        """Add an event for a call, to be sent with the next :meth:`flush`."""
+    def put_events(self, events: Sequence[Queued]) -> None:
+        """Add events for calls, to be sent with the next :meth:`flush`."""
         if self.closing is None:
             with self._room:
-                self._waiting.append((call, seq, tail))
-                self._bytes += len(tail) + _FRAME_BYTES
+                self._waiting.extend(events)
+                self._bytes += sum(len(tail) for _, _, tail in events) + _FRAME_BYTES * len(events)
 
     def flush(self) -> None:
         """Wake the sender of the frames."""
