@@ -36,7 +36,7 @@ def test_one_burst_goes_out_between_two_rounds_of_everything_else(sockets: int) 
         for _ in range(sockets):
             ready = asyncio.Event()
             queue = SendQueue(JsonFrames(), wake=ready.set, give_up=lambda: None)
-            queue.put_events([(1, number, "{}") for number in range(frames_of_each)])
+            queue.put_events(1, 1, ["{}"] * frames_of_each)
             queue.close(NORMAL, "Bye")
             writers.append(asyncio.ensure_future(_write(queue, ready, turns, send)))
         rounds = asyncio.ensure_future(count_rounds())

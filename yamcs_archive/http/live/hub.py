@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from itertools import groupby
 from time import monotonic
 
 from yamcs_archive.access.permissions import Sources
@@ -29,7 +30,7 @@ from yamcs_archive.http.limits import (
     WEBSOCKETS_MAX,
 )
 from yamcs_archive.http.live.beside_events import Clock
-from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, Queued, SendQueue
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
 from yamcs_archive.http.observation import LiveState
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
@@ -56,8 +57,13 @@ class Subscription:
     begin: str = ""
     """The cursor at the time of the subscription, which gets later events only."""
 
-    def wants(self, event: Event) -> bool:
-        """Return whether an event is sent to it."""
+    def chosen(self, events: Sequence[Event]) -> Sequence[int]:
+        """Return the indexes of those events that are sent to it."""
+        if self.sources is None and self.filter is None:
+            return range(len(events))
+        return [index for index, event in enumerate(events) if self._wants(event)]
+
+    def _wants(self, event: Event) -> bool:
         if self.sources is not None and not self.sources(event.source):
             return False
         return self.filter is None or self.filter.matches(event)
@@ -238,19 +244,24 @@ class _Hub:
         return True
 
     def _give_out(self, changes: Sequence[Change]) -> None:
-        touched: defaultdict[SendQueue, list[Queued]] = defaultdict(list)
-        for change in changes:
-            tails: dict[Frames, Tail] = {}
-            for subscription in self._pass(change.cursor):
-                if subscription.wants(change.event):
-                    frames = subscription.queue.frames
-                    tail = tails.get(frames)
-                    if tail is None:
-                        tail = tails[frames] = frames.tail(change.event)
-                    subscription.seq += 1
-                    touched[subscription.queue].append((subscription.call, subscription.seq, tail))
-        for queue, events in touched.items():
-            queue.put_events(events)
+        touched: dict[SendQueue, None] = {}
+        for subscriptions, run in groupby(changes, lambda change: self._pass(change.cursor)):
+            events = [change.event for change in run]
+            tails: dict[Frames, _Tails] = {}
+            for subscription in subscriptions:
+                indexes = subscription.chosen(events)
+                if not indexes:
+                    continue
+                queue = subscription.queue
+                tail = tails.get(queue.frames)
+                if tail is None:
+                    tail = tails[queue.frames] = _Tails(queue.frames, events)
+                queue.put_events(
+                    subscription.call, subscription.seq + 1, list(map(tail.__getitem__, indexes))
+                )
+                subscription.seq += len(indexes)
+                touched[queue] = None
+        for queue in touched:
             queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
         for queue in touched:
@@ -271,6 +282,17 @@ class _Hub:
             subscriptions = (*self._subscriptions, *self._early)
         for subscription in subscriptions:
             subscription.queue.close(code, reason)
+
+
+class _Tails(dict[int, Tail]):
+    """The tail of each event, by its index, encoded when it is first asked for."""
+
+    def __init__(self, frames: Frames, events: Sequence[Event]) -> None:
+        self._frames, self._events = frames, events
+
+    def __missing__(self, index: int) -> Tail:
+        tail = self[index] = self._frames.tail(self._events[index])
+        return tail
 
 
 def _batches(instance: Instance, after: str) -> Iterator[Sequence[Change]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count, repeat
 from time import monotonic
 from typing import NamedTuple
 
@@ -23,10 +24,6 @@ _REASON_BYTES_MAX = 123
 
 NORMAL, GOING_AWAY, NOT_PERMITTED, TOO_BIG, FAILED, TRY_LATER = 1000, 1001, 1008, 1009, 1011, 1013
 """Status codes of close frames."""
-
-
-Queued = tuple[int, int, Tail]
-"""A call, the number of its event, and the part of the frame that all subscribers share."""
 
 
 class Closing(NamedTuple):
@@ -54,20 +51,20 @@ class SendQueue:
         self.give_up = give_up
         self._wake = wake
         self._room = threading.Condition()
-        self._waiting: deque[Queued] = deque()
+        self._waiting: deque[tuple[int, int, Tail]] = deque()
         self._bytes = 0
         self.closing: Closing | None = None
 
     def put(self, frame: str | bytes) -> None:
         """Add a ready frame, to be sent with the next :meth:`flush`."""
-        self.put_events([(0, 0, frame)])
+        self.put_events(0, 0, [frame])
 
-    def put_events(self, events: Sequence[Queued]) -> None:
-        """Add events for calls, to be sent with the next :meth:`flush`."""
+    def put_events(self, call: int, seq: int, tails: Sequence[Tail]) -> None:
+        """Add events for a call, numbered from ``seq`` on, to be sent with the next :meth:`flush`."""
         if self.closing is None:
             with self._room:
-                self._waiting.extend(events)
-                self._bytes += sum(len(tail) for _, _, tail in events) + _FRAME_BYTES * len(events)
+                self._waiting.extend(zip(repeat(call), count(seq), tails, strict=False))
+                self._bytes += sum(map(len, tails)) + _FRAME_BYTES * len(tails)
 
     def flush(self) -> None:
         """Wake the sender of the frames."""
@@ -107,11 +104,11 @@ class SendQueue:
     def _roomy(self) -> bool:
         return self._bytes <= LIVE_QUEUE_BYTES_MAX // 2
 
-    def take(self, count: int) -> Sequence[str | bytes]:
-        """Remove and return up to ``count`` frames, oldest first."""
+    def take(self, frames_max: int) -> Sequence[str | bytes]:
+        """Remove and return up to ``frames_max`` frames, oldest first."""
         taken: list[str | bytes] = []
         with self._room:
-            while self._waiting and len(taken) < count:
+            while self._waiting and len(taken) < frames_max:
                 call, seq, tail = self._waiting.popleft()
                 self._bytes -= len(tail) + _FRAME_BYTES
                 taken.append(self.frames.event(call, seq, tail) if call else tail)
