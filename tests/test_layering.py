@@ -28,7 +28,7 @@ __main__
    event, results   options   <- results: what the library answers with
     activity, reports         <- what monitors and operators ask
                \\  /
-    user_paths, whole_files, times, scalars, limits, credentials, missing_packages, errors
+    user_paths, whole_files, times, time_units, scalars, limits, credentials, missing_packages, errors
                                                      <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
@@ -66,7 +66,16 @@ import pytest
 from tests.child import ROOT
 
 PACKAGE = ROOT / "yamcs_archive"
-LOWEST = {"errors", "limits", "missing_packages", "scalars", "times", "user_paths", "whole_files"}
+LOWEST = {
+    "errors",
+    "limits",
+    "missing_packages",
+    "scalars",
+    "time_units",
+    "times",
+    "user_paths",
+    "whole_files",
+}
 NUMPY = {"signal_safe_numpy"}
 MODEL = LOWEST | {
     *("activity", "coercion", "event", "options", "columns", "event_vectors", "reports", "results")
@@ -92,7 +101,8 @@ BELOW = {
     "missing_packages": set[str](),
     "scalars": set[str](),
     "whole_files": {"errors"},
-    "times": {"errors", "limits", "scalars"},
+    "time_units": set[str](),
+    "times": {"errors", "limits", "scalars", "time_units"},
     "user_paths": {"errors"},
     "signal_safe_numpy": set[str](),
     "credentials": {"errors"},

@@ -81,6 +81,7 @@ if TYPE_CHECKING:
         StoredForms,
         Verification,
     )
+    from yamcs_archive.time_units import TimeUnitWarning
 else:
     # Hidden from type checkers, because with __getattr__ they would accept any name.
     _MODULE_OF = {
@@ -154,6 +155,7 @@ else:
         "StoredVectors": "event_vectors",
         "Stretch": "event",
         "Table": "frames.table",
+        "TimeUnitWarning": "time_units",
         "UnavailableError": "errors",
         "UnknownInstanceError": "errors",
         "Verification": "results",
@@ -248,6 +250,7 @@ __all__ = [
     "StoredVectors",
     "Stretch",
     "Table",
+    "TimeUnitWarning",
     "UnavailableError",
     "UnknownInstanceError",
     "Verification",

@@ -17,6 +17,7 @@ from typing import SupportsIndex
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.limits import TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.scalars import plain_int, plain_text
+from yamcs_archive.time_units import MILLISECONDS_MAX, SECONDS_MIN, warn_of_unit
 
 Time = datetime | str | SupportsIndex
 """An instant as the library accepts it: an aware datetime, RFC 3339 text, or microseconds since 1970 as an
@@ -104,7 +105,8 @@ def to_us(value: Time, field: str = "time") -> int:
     """Return ``value`` as int microseconds since 1970, whichever form of :data:`Time` it has.
 
     Digits finer than a microsecond, which pandas' Timestamp has, are cut off. Integers and texts of other
-    types, such as numpy's, count as int and str.
+    types, such as numpy's, count as int and str. Warns of an int that looks like seconds or milliseconds
+    (:mod:`~yamcs_archive.time_units`).
 
     Raises :class:`BadTimeError` for a naive datetime, for text that is not RFC 3339, for a time outside of
     the years 0001 to 9999, and for any other type (a float is not exact to the microsecond).
@@ -124,6 +126,8 @@ def to_us(value: Time, field: str = "time") -> int:
                 field, value, "must be an aware datetime, RFC 3339 text or int microseconds since 1970"
             )
         instant = number
+        if SECONDS_MIN <= instant < MILLISECONDS_MAX:
+            warn_of_unit(instant, field)
     if not TIME_MIN_US <= instant <= TIME_MAX_US:
         raise BadTimeError(field, value, _RANGE_RULE)
     return instant

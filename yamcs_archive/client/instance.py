@@ -51,6 +51,7 @@ from yamcs_archive.results import (
     PruningResult,
 )
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
+from yamcs_archive.time_units import CallSite, call_site, looks_like, warn_of_unit
 from yamcs_archive.times import Time, format_rfc3339, now_us, to_us
 from yamcs_archive.wire.commits import Page, decode_page
 from yamcs_archive.wire.framing import delimited
@@ -104,6 +105,7 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         has no numbers left.
         """
         request = self._storing("", body_of(event), checked_id(request_id))
+        _warn_of_units((event,))
         answer = self.ask(request, event=event, request_id=request_id or "")
         try:
             stored = cast("StoredEvent", event_in(object_of(self._transport, answer)))
@@ -128,9 +130,11 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         """
         request_id = checked_id(request_id)
         counts, position = AppendCounts(), 0
+        site = call_site()  # another thread may send the events
 
         def store(some: list[Event], _stamps: array[int] | None = None) -> None:
             nonlocal counts, position
+            _warn_of_units(some, site)
             for lines in batches(some):
                 key = request_id if not position or request_id is None else f"{request_id}/{position}"
                 request = self._storing(":batch", b"\n".join(lines), key, _NDJSON)
@@ -473,6 +477,15 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         while page.commits:
             yield from page.commits
             page = self.page(page.cursor)
+
+
+def _warn_of_units(events: Iterable[Event], site: CallSite | None = None) -> None:
+    """Warn of times that look like seconds or milliseconds."""
+    for event in events:
+        time = getattr(event, "generation_time", None)
+        if type(time) is int and looks_like(time):
+            warn_of_unit(time, "generation_time", site)
+            return
 
 
 def quoted(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
@@ -21,7 +21,8 @@ from yamcs_archive.results import (
 )
 from yamcs_archive.storage.format.requests import RequestIds, check_request_id, request_ids
 from yamcs_archive.storage.write.outcomes import Outcome
-from yamcs_archive.storage.write.validation import prepare
+from yamcs_archive.storage.write.validation import early_times, prepare
+from yamcs_archive.time_units import MILLISECONDS_MAX, CallSite, call_site, looks_like, warn_of_unit
 
 
 class Appending(OpenInstance):
@@ -53,6 +54,7 @@ class Appending(OpenInstance):
         """
         self._check_open()
         columns = prepare((event,), self._options.clock)
+        _warn_of_units((event,), columns)
         return self._store.append_now(columns, _appended, request_ids((event,), request_id))
 
     def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
@@ -67,6 +69,7 @@ class Appending(OpenInstance):
         """
         self._check_open()
         columns = prepare((event,), self._options.clock)
+        _warn_of_units((event,), columns)
         return self._store.append(columns, _appended, request_ids((event,), request_id))
 
     def check_writable(self) -> None:
@@ -144,10 +147,11 @@ class Appending(OpenInstance):
             request_id = check_request_id(request_id)
         tally = Tally()
         position = 0
+        site = call_site()  # another thread may store the chunk
 
         def store(chunk: list[Event], stamps: array[int]) -> None:
             nonlocal position
-            position += self._append_chunk(chunk, position, tally, request_id, stamps)
+            position += self._append_chunk(chunk, position, tally, request_id, stamps=stamps, site=site)
 
         try:
             hand_over_gathered(events, self._options.clock, store)
@@ -162,7 +166,9 @@ class Appending(OpenInstance):
         position: int,
         tally: Tally,
         request_id: str | None,
+        *,
         stamps: array[int] | None = None,
+        site: CallSite | None = None,
     ) -> int:
         """Store a chunk that begins at ``position``, and return its number of events."""
         bad: InvalidInputError | None = None
@@ -172,6 +178,7 @@ class Appending(OpenInstance):
             # The events before the bad one are stored, as earlier chunks were.
             bad, within = error, error.position or 0
             columns = prepare(_events(chunk)[:within], stamps[:within] if stamps else self._options.clock)
+        _warn_of_units(chunk, columns, site)
         ids = None
         if request_id is not None:
             try:
@@ -198,6 +205,17 @@ class Appending(OpenInstance):
 
 def _events(chunk: list[Event] | Columns[int | None]) -> list[Event]:
     return chunk.events() if isinstance(chunk, Columns) else chunk
+
+
+def _warn_of_units(
+    given: Sequence[Event] | Columns[int | None], columns: Columns[int], site: CallSite | None = None
+) -> None:
+    """Warn of times that look like seconds or milliseconds, unless they are the clock's."""
+    for at in early_times(columns.generation_time, MILLISECONDS_MAX):
+        time = given.generation_time[at] if isinstance(given, Columns) else given[at].generation_time
+        if time is not None and looks_like(int(time)):
+            warn_of_unit(int(time), "generation_time", site)
+            return
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:

@@ -287,6 +287,18 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: array[int] | Non
     return found
 
 
+def early_times(column: Sequence[int], stop: int) -> list[int]:
+    """Return the places of the times before ``stop`` in a column that was checked.
+
+    >>> early_times([9, 5, 1], 6), early_times(array("q", [9] * 20 + [5]), 6)
+    ([1, 2], [20])
+    """
+    if len(column) < _COLUMN_EVENTS_MIN:
+        return [at for at, time in enumerate(column) if time < stop]
+    times = np.asarray(column, np.int64)
+    return np.flatnonzero(times < stop).tolist() if times.min() < stop else []
+
+
 def int_array(column: Sequence[Any]) -> array[int]:
     """Return ints as an array; raise ValueError if a value is not an int, or exceeds int64.
 
