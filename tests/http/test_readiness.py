@@ -138,7 +138,11 @@ def test_a_closed_archive_and_a_writer_that_ended_are_reasons_too(archive: Archi
     writer: Any = sim._store._writer  # type: ignore[attr-defined]
     writer._broken = UnavailableError("the writer's thread ended")
     assert kinds(send("GET", "/readyz")) == [("unavailable", None)]
+    health = send("GET", "/healthz")
+    assert health.status == 503
+    assert "restart" in health.json()["msg"]
     writer._broken = None
+    assert send("GET", "/healthz").status == 200
     archive.close()
     assert kinds(send("GET", "/readyz")) == [("closed", None)]
 

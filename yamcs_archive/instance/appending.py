@@ -84,6 +84,15 @@ class Appending(OpenInstance):
         self._check_open()
         self._store.check_writable()
 
+    @property
+    def writer_ended(self) -> bool:
+        """Whether a fault of this package has ended the writer: close the archive, and open it again.
+
+        >>> sim.writer_ended
+        False
+        """
+        return self._store.writer_ended
+
     def append_many(self, events: Iterable[Event], *, request_id: str | None = None) -> AppendCounts:
         """Store events from any iterable, in chunks. Each chunk is durable before the next one is stored.
 

@@ -72,6 +72,10 @@ class EventStore(Protocol):
     def check_writable(self) -> None:
         """Raise the error that an append would raise now, as far as it can be known without one."""
 
+    @property
+    def writer_ended(self) -> bool:
+        """Whether nothing can be stored until the store is opened again, by a fault of the program."""
+
     def scan(self, query: Query) -> Iterator[Event]:
         """Yield events in strict key order, holding no transaction between two of them."""
 

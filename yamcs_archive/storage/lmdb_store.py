@@ -210,6 +210,11 @@ class LmdbStore:
         self._environment.files.check()
         check_room(self._environment.files.file)
 
+    @property
+    def writer_ended(self) -> bool:
+        """See :class:`EventStore`."""
+        return self._writer is not None and self._writer.broken
+
     def _here(self) -> Environment:
         """Return the environment to read in; if another process writes, of the instance that is there now.
 

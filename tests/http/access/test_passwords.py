@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,9 @@ from tests.http.feeds import Feed, core_feed
 from tests.http.users import PASSWORD, add, basic, bearer
 from yamcs_archive import Archive, Instance
 from yamcs_archive.access import administration, passwords
+from yamcs_archive.access.users import Users
+from yamcs_archive.access.users_file import read_document
+from yamcs_archive.errors import UnavailableError
 from yamcs_archive.http.access import authentication, password_checks
 from yamcs_archive.http.access.failed_logins import FAILED_LOGINS_MAX
 from yamcs_archive.http.access.options import AccessOptions
@@ -110,6 +113,30 @@ def test_too_many_checks_at_once_are_refused(
     monkeypatch.setattr(password_checks, "CHECKS_WAITING_MAX", 0)
     answer = send("GET", EVENTS, headers=root)
     assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+
+
+def test_many_addresses_leave_places_for_those_from_which_somebody_has_logged_in(
+    path: Path, root: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users = Users(read_document(path))
+    checks = password_checks.PasswordChecks(lambda: users, waiting_max=8)
+    try:
+        found = checks.caller("root", PASSWORD, "192.0.2.1")
+        assert isinstance(found, Future)
+        assert found.result(60).name == "root"
+        going_on = threading.Event()
+        monkeypatch.setattr(password_checks, "is_right", lambda *_: going_on.wait(60) and False)
+        for n in range(6):
+            checks.caller("root", f"guess {n}", f"198.51.100.{n}")
+        with pytest.raises(UnavailableError):
+            checks.caller("root", "another guess", "198.51.100.7")
+        for n in range(2):  # somebody else behind the known address, or with a changed password
+            checks.caller("root", f"mine {n}", "192.0.2.1")
+        with pytest.raises(UnavailableError):
+            checks.caller("root", "one too many", "192.0.2.1")
+        going_on.set()
+    finally:
+        checks.close()
 
 
 @pytest.mark.parametrize("name", ["a:b", "a" * 10_000, "é\x00", "root\r\nX: y"])

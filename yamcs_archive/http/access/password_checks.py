@@ -3,7 +3,8 @@
 1. A password that was right is remembered for a minute, by a keyed hash of it: a client that sends it with
    each request costs one check a minute. Requests that send the same one at once wait for one check.
 2. A wrong password is answered no sooner than a second after it came, whether there is such a user or not.
-3. An address that sends many wrong ones has to wait, and so has everybody when too many checks wait.
+3. An address that sends many wrong ones has to wait, and so has everybody when too many checks wait. The
+   last quarter of the places is kept for addresses from which somebody has logged in before.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ THREAD_CHECKS_WAITING_MAX = 16
 """The same where each holds a thread, as under WSGI: a quarter of the 64."""
 CHECKS_OF_ADDRESS_MAX = 16
 """Largest number of these from one address, a quarter: no single one can keep all others from logging in."""
+_KNOWN_MAX = 10_000
+"""Number of addresses that are remembered as those from which somebody has logged in."""
 REMEMBERED_S = 60
 """Time for which a right password is remembered, in seconds."""
 WRONG_S = 1.0
@@ -72,6 +75,7 @@ class PasswordChecks:
         self._guard = threading.Lock()
         self._remembered: OrderedDict[bytes, _Right] = OrderedDict()
         self._running: dict[tuple[bytes, str], Future[Caller]] = {}
+        self._known: OrderedDict[str, None] = OrderedDict()
         self._threads = ThreadPoolExecutor(CHECKS_AT_ONCE, "yamcs-archive-password")
 
     def caller(self, name: str, password: str, address: str) -> Caller | Future[Caller]:
@@ -93,6 +97,8 @@ class PasswordChecks:
                 raise _too_many(wait_s)
             mine = sum(network == key[1] for _, network in self._running)
             most = CHECKS_WAITING_MAX if self._waiting_max is None else self._waiting_max
+            if key[1] not in self._known:
+                most -= most // 4
             if len(self._running) >= most or mine >= CHECKS_OF_ADDRESS_MAX:
                 raise UnavailableError("too many passwords are being checked: try again later")
             found: Future[Caller] = Future()
@@ -123,6 +129,10 @@ class PasswordChecks:
             error = raised
         if caller is not None:
             with self._guard:
+                self._known[key[1]] = None
+                self._known.move_to_end(key[1])
+                while len(self._known) > _KNOWN_MAX:
+                    self._known.popitem(last=False)
                 self._remembered[digest] = _Right(caller.epoch, self._now_s() + REMEMBERED_S)
                 while len(self._remembered) > _REMEMBERED_MAX:
                     self._remembered.popitem(last=False)

@@ -94,8 +94,11 @@ def _description() -> bytes:
     return files("yamcs_archive.http").joinpath("openapi.json").read_bytes()
 
 
-def healthz(_: Request) -> Response:
-    """Answer, which shows that the process runs."""
+def healthz(request: Request) -> Response:
+    """Answer, which shows that the process runs; 503 for what only another process can cure."""
+    if any(instance.writer_ended for instance in request.archive.open_instances()):
+        why = "the writer of an instance has ended: restart the server; its log says why"
+        raise HttpError(503, "ServiceUnavailableException", why)
     return reply(JSON, json.encode({"status": "ok"}))
 
 

@@ -217,6 +217,11 @@ class Writer:
             self._run_tasks()
         return entered.result()
 
+    @property
+    def broken(self) -> bool:
+        """Whether its thread has ended by an error, so that it stores nothing any more."""
+        return self._broken is not None
+
     def check_goes_on(self) -> None:
         """Raise the error of a submission made now: ClosedError, or that the writer's thread has ended."""
         if self._broken is not None:
