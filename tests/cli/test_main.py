@@ -142,16 +142,18 @@ def test_an_instance_must_be_named_where_there_are_several_or_none(run: Run, dat
     )
 
 
-def test_instances_are_made_in_a_directory_and_only_there(run: Run, tmp_path: Path) -> None:
+def test_instances_are_made_in_a_directory_or_by_a_server(run: Run, tmp_path: Path) -> None:
     directory = tmp_path / "made"
     for _ in range(2):  # the second time, it exists already
         ran = run("instances", "create", "--data", directory, "sim")
         assert (ran.status, ran.out, ran.err) == (0, "", "")
     assert run("instances", "list", "--data", directory).out == "sim\n"
-    ran = run("instances", "create", "--url=http://127.0.0.1:1", "sim")
-    assert ran.status == 2
-    assert "a server cannot create instances" in ran.err
-    assert "--url" not in run("instances", "create", "-h").out
+    with at_hand(directory) as served:
+        for _ in range(2):
+            ran = run("instances", "create", "--url", served.url, "bench")
+            assert (ran.status, ran.out, ran.err) == (0, "", "")
+        assert run("instances", "list", "--url", served.url).out == "bench\nsim\n"
+        assert run("events", "create", "--url", served.url, "--instance", "bench", "-m", "a").status == 0
 
 
 @pytest.mark.parametrize(

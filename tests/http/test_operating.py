@@ -1,4 +1,4 @@
-"""The operations over HTTP: prune, compact, rename and delete; and by the client."""
+"""The operations over HTTP: prune, compact, create, rename and delete; and by the client."""
 
 from __future__ import annotations
 
@@ -119,6 +119,19 @@ def test_an_archive_is_compacted(operate: Feed, archive: Archive) -> None:
     assert (archive.path / "sim" / "CURRENT").read_text() == "gen-2\n"
 
 
+def test_an_instance_is_created_once_however_often_it_is_asked_for(operate: Feed, archive: Archive) -> None:
+    for body in (b"", b"{}"):
+        assert operate("PUT", "/api/instances/bench", body).json() == {"name": "bench"}
+    assert archive.instances() == ["bench", "sim"]
+    assert operate("PUT", "/api/instances/sim").json() == {"name": "sim"}
+    assert archive.instance("sim").count() == 20
+    assert operate("POST", "/api/archive/bench/events", b'{"message": "a"}').status == 200
+    assert operate("GET", "/readyz").json()["storing"] == ["bench", "sim"]
+    for path, body in (("a%20b", b""), ("bench", b'{"template": "x"}'), ("bench", b"[]")):
+        assert error_of(operate("PUT", f"/api/instances/{path}", body)) == (400, "BadRequestException")
+    assert archive.instances() == ["bench", "sim"]
+
+
 def test_an_instance_is_renamed_and_every_route_follows(operate: Feed, archive: Archive) -> None:
     archive.instance("zulu", create=True)
     answer = operate("POST", RENAME, b'{"name": "bench"}')
@@ -199,7 +212,10 @@ def test_a_client_gets_the_results_and_errors_of_an_archive(client: Client, arch
         with pytest.raises(InvalidInputError):
             remote.prune(**given)  # type: ignore[arg-type]  # that is what is tried
     assert remote.compact().after_bytes > 0
-    archive.instance("other", create=True)
+    for _ in range(2):
+        assert client.instance("other", create=True).count() == 0
+    with pytest.raises(InvalidInputError):
+        client.instance("a b", create=True)
     with pytest.raises(InstanceExistsError):
         client.rename("sim", "other")
     client.rename("sim", "bench")
@@ -220,7 +236,8 @@ def test_a_client_of_a_server_without_operations_is_told_the_flag(archive: Archi
     ):
         remote = client.instance("sim")
         calls += [remote.compact, lambda: remote.prune(max_events=1), lambda: client.rename("sim", "b")]
-        for call in (*calls, lambda: client.delete("sim", confirm="sim")):
+        calls += [lambda: client.instance("b", create=True), lambda: client.delete("sim", confirm="sim")]
+        for call in calls:
             with pytest.raises(ServerRefusedError, match="--allow-operations"):
                 call()
 
@@ -237,3 +254,5 @@ def test_the_errors_are_the_library_s(archive: Archive, sim: Instance) -> None:
             client.instance("sim").prune(max_events=1)
         with pytest.raises(ReadOnlyError):
             client.rename("sim", "b")
+        with pytest.raises(ReadOnlyError):
+            client.instance("b", create=True)

@@ -1,42 +1,43 @@
-"""``instances create``: create an instance in a directory."""
+"""``instances create``: create an instance in a directory, or in a served archive."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli.arguments import data_directory, instance_name
-from yamcs_archive.cli.target import chosen_directory
+from yamcs_archive.cli.arguments import instance_name
+from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.target import add_target_options, chosen_target
+from yamcs_archive.client import Client
 
-EPILOG = """example:
+EPILOG = """examples:
   yamcs-archive instances create --data ops-data simulator
+  yamcs-archive instances create --url http://127.0.0.1:8090 bench
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Create an instance in a directory, and the directory if it is missing. Does nothing if the"
-        " instance exists."
+        "Create an instance, and with --data the directory if it is missing. Does nothing if the instance"
+        " exists. A served archive must allow it (the permission ManageArchive; without users, serve"
+        " --allow-operations)."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
-    )
-    parser.add_argument("--url", type=_no_url, help=argparse.SUPPRESS)
+    add_target_options(parser, instance=False)
     parser.add_argument("name", metavar="NAME", type=instance_name, help="letters, digits, '.', '_' and '-'")
     parser.set_defaults(run=run)
 
 
-def _no_url(_: str) -> None:
-    raise argparse.ArgumentTypeError(
-        "--url: a server cannot create instances; run this on the archive's machine with --data DIR, or"
-        " start the server with --instance NAME"
-    )
-
-
 def run(options: argparse.Namespace) -> int:
     """Create the instance."""
-    with Archive.open(chosen_directory(options)) as archive:
-        archive.instance(options.name, create=True)
+    where = chosen_target(options)
+    if isinstance(where, Path):
+        refuse_credentials(options)
+        with Archive.open(where, holder="yamcs-archive instances create") as archive:
+            archive.instance(options.name, create=True)
+    else:
+        with Client(where, credentials=credentials_for(options, where)) as client:
+            client.instance(options.name, create=True)
     return 0

@@ -144,20 +144,27 @@ class Client:
         except (KeyError, TypeError, ValueError) as error:
             raise self._transport.strange(f"it is no diagnosis: {error!r}") from None
 
-    def instance(self, name: str, *, check: bool = True) -> RemoteInstance:
-        """Return the instance of that name.
+    def instance(self, name: str, *, create: bool = False, check: bool = True) -> RemoteInstance:
+        """Return the instance of that name; with ``create``, have the server create it if there is none.
 
         Raises :class:`~yamcs_archive.errors.UnknownInstanceError`; InvalidInputError for a name that cannot
-        be part of a path. With ``check=False`` the server is not asked; the first call of a method does.
+        be part of a path. With ``check=False`` the server is not asked; the first call of a method does. For
+        ``create`` the server must allow operations, and InvalidInputError is raised for a name that no
+        instance can have.
 
         >>> client.instance("simulator")
         RemoteInstance('simulator', 'http://127.0.0.1:...')
+        >>> client.instance("bench", create=True).count()
+        0
         """
         name = arguments.text("name", name)
         if "/" in name or name in ("", ".", ".."):
             raise InvalidInputError("name", name, "is not the name of an instance")
         found = RemoteInstance(self._transport, name)
-        if check:
+        if arguments.flag("create", create):
+            # Sent again it does nothing, so it may be.
+            found.ask(Request("PUT", f"/api/instances/{quoted(name)}"))
+        elif check:
             found.ask(Request("GET", f"/api/instances/{quoted(found.name)}"))
         return found
 

@@ -124,6 +124,7 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/instances": (Route("GET", server.list_instances),),
     "/api/instances/{instance}": (
         Route("GET", server.get_instance),
+        Route("PUT", instances.create_instance, permission=_MANAGE),
         Route("DELETE", instances.delete_instance, permission=_MANAGE),
     ),
     "/api/instances/{instance}:rename": (Route("POST", instances.rename_instance, permission=_MANAGE),),

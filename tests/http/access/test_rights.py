@@ -127,6 +127,8 @@ def test_a_new_name_needs_the_right_for_that_name_as_well(
     send: Feed, path: Path, root: dict[str, str]
 ) -> None:
     ada = add(path, "ada", "ManageArchive@sim")
+    for name, status in (("bench", 403), ("sim", 200)):
+        assert send("PUT", f"/api/instances/{name}", "", ada).status == status
     rename = "/api/instances/sim:rename"
     assert send("POST", rename, '{"name": "bench"}', ada).status == 403
     assert send("POST", rename, '{"name": "bench"}', root).status == 200

@@ -1,4 +1,4 @@
-"""The routes that rename and delete an instance."""
+"""The routes that create, rename and delete an instance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.wire import json
 from yamcs_archive.wire.codec import JSON
 from yamcs_archive.wire.json_scalars import as_text
+
+
+def create_instance(request: Request) -> Response:
+    """Create the instance in the path, unless it is there; sent again, it does nothing."""
+    object_in(request.body, ())
+    name = request.archive.instance(request.names["instance"], create=True).name
+    return reply(JSON, json.encode({"name": name}))
 
 
 def rename_instance(request: Request) -> Response:
