@@ -156,6 +156,16 @@ def test_instances_are_made_in_a_directory_or_by_a_server(run: Run, tmp_path: Pa
         assert run("events", "create", "--url", served.url, "--instance", "bench", "-m", "a").status == 0
 
 
+@pytest.mark.parametrize("command", [("restore", "-"), ("salvage", "new"), ("upgrade",)], ids=" ".join)
+def test_what_works_in_a_directory_only_says_so(run: Run, command: tuple[str, ...]) -> None:
+    ran = run(*command, "--url", "http://ops:secret@127.0.0.1:1")
+    assert (ran.status, ran.out) == (2, "")
+    assert "--url: a server " in ran.err
+    assert "--data DIR" in ran.err
+    assert "secret" not in ran.err
+    assert "--url" not in run(*command[:1], "-h").out
+
+
 @pytest.mark.parametrize(
     ("url", "status", "said"),
     [

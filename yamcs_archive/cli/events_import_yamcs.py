@@ -6,13 +6,13 @@ import argparse
 import sys
 
 from yamcs_archive.archive import Archive, check_instance_name
-from yamcs_archive.cli.arguments import data_directory, instance_name, not_empty
+from yamcs_archive.cli.arguments import instance_name, not_empty
 from yamcs_archive.cli.credential_options import add_credentials, credentials_for
 from yamcs_archive.cli.dates import FORMS, parse_date
 from yamcs_archive.cli.import_report import faults, totals
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.target import chosen_directory, only, url_argument
+from yamcs_archive.cli.target import add_directory_option, chosen_directory, only, url_argument
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.client import Client
 from yamcs_archive.importers.yamcs import History, Imported, import_history
@@ -38,12 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     parser.add_argument("url", metavar="URL", type=url_argument, help="the server, as http://127.0.0.1:8090")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        type=data_directory,
-        help="the archive, created if missing (or YAMCS_ARCHIVE_DATA)",
-    )
+    add_directory_option(parser, about="the archive's directory, created if missing")
     add_credentials(parser)
     parser.add_argument(
         "--from",

@@ -8,9 +8,9 @@ import threading
 from concurrent.futures import Future, wait
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli.arguments import data_directory, instance_name
+from yamcs_archive.cli.arguments import instance_name
 from yamcs_archive.cli.credential_options import add_credentials, credentials_for
-from yamcs_archive.cli.target import chosen_directory, only, url_argument
+from yamcs_archive.cli.target import add_directory_option, chosen_directory, only, url_argument
 from yamcs_archive.client import Client
 from yamcs_archive.credentials import Credentials
 from yamcs_archive.errors import ArchiveError
@@ -47,12 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     parser.add_argument("url", type=url_argument, metavar="FROM-URL", help="the served archive")
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        type=data_directory,
-        help="the copy's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
-    )
+    add_directory_option(parser, about="the copy's directory, created if missing")
     add_credentials(parser)
     parser.add_argument(
         "--instance",

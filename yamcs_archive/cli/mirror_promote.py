@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from yamcs_archive.cli import arguments
-from yamcs_archive.cli.target import chosen_directory, open_existing
+from yamcs_archive.cli.target import add_directory_option, chosen_directory, open_existing
 
 EPILOG = """example:
   yamcs-archive mirror promote --data copy --instance simulator
@@ -20,12 +20,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " copy."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        type=arguments.data_directory,
-        help="the copy's directory (or YAMCS_ARCHIVE_DATA)",
-    )
+    add_directory_option(parser, about="the copy's directory")
     parser.add_argument(
         "--instance", metavar="NAME", type=arguments.instance_name, required=True, help="the copy"
     )

@@ -8,7 +8,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import stdin_bytes
-from yamcs_archive.cli.target import chosen_directory
+from yamcs_archive.cli.target import add_directory_option, chosen_directory
 
 EPILOG = """examples:
   yamcs-archive restore /backups --data new-data
@@ -29,11 +29,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " from here on: cursors of the original are refused. Prints a line for each instance."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        type=arguments.data_directory,
-        help="the archive's directory, created if missing (or YAMCS_ARCHIVE_DATA)",
+    add_directory_option(
+        parser,
+        about="the archive's directory, created if missing",
+        instead="a server restores nothing: restore to a directory, with --data DIR, and serve that",
     )
     parser.add_argument(
         "--instance",

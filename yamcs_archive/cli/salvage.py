@@ -8,7 +8,7 @@ from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import data_directory
 from yamcs_archive.cli.fault_lines import fault_line, key_text
 from yamcs_archive.cli.progress import Progress
-from yamcs_archive.cli.target import chosen_directory
+from yamcs_archive.cli.target import add_directory_option, chosen_directory
 from yamcs_archive.results import Salvage
 
 EPILOG = """examples:
@@ -26,8 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " before it can be opened."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data", metavar="DIR", type=data_directory, help="the archive's directory (or YAMCS_ARCHIVE_DATA)"
+    add_directory_option(
+        parser, instead="a server salvages nothing: stop it, and run this on its machine with --data DIR"
     )
     parser.add_argument(
         "--keys",

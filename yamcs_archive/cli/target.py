@@ -44,6 +44,24 @@ def add_target_options(parser: argparse.ArgumentParser, *, instance: bool = True
         )
 
 
+def add_directory_option(
+    parser: argparse.ArgumentParser, *, instead: str = "", about: str = "the archive's directory"
+) -> None:
+    """Add ``--data`` to a command that works in a directory only.
+
+    ``instead`` says why ``--url`` cannot be given, and what to do; then that is the error for it.
+    """
+    parser.add_argument(
+        "--data", metavar="DIR", type=arguments.data_directory, help=f"{about} (or YAMCS_ARCHIVE_DATA)"
+    )
+    if instead:
+
+        def refuse(_: str) -> None:
+            raise argparse.ArgumentTypeError(f"--url: {instead}")
+
+        parser.add_argument("--url", type=refuse, help=argparse.SUPPRESS)
+
+
 def chosen_target(options: argparse.Namespace) -> Path | str:
     """Return the directory or the URL, from the command line, else from the environment.
 

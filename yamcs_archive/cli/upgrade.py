@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from yamcs_archive.archive import Archive
-from yamcs_archive.cli import arguments
 from yamcs_archive.cli.progress import Progress
-from yamcs_archive.cli.target import chosen_target, open_existing
-from yamcs_archive.cli.usage_error import UsageError
+from yamcs_archive.cli.target import add_directory_option, chosen_directory, open_existing
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import StoredForms
@@ -29,30 +26,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " a while. Exit status 1 if an instance cannot be read, and with --check if something is left to do."
     )
     parser.epilog = EPILOG
-    parser.add_argument(
-        "--data",
-        metavar="DIR",
-        type=arguments.data_directory,
-        help="the archive's directory (or YAMCS_ARCHIVE_DATA)",
+    add_directory_option(
+        parser, instead="a server brings its archive forward by itself; look at its directory with --data DIR"
     )
     parser.add_argument("--check", action="store_true", help="change nothing")
     parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all")
-    parser.set_defaults(run=run, url=None)
+    parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Look at the instances, and bring them forward unless that is not wanted."""
-    with open_existing(_directory(options), readonly=options.check) as archive:
+    with open_existing(chosen_directory(options), readonly=options.check) as archive:
         names = options.instances or archive.instances()
         outcomes = [_handled(archive, name, check=options.check) for name in names]
     return 0 if all(outcomes) else 1
-
-
-def _directory(options: argparse.Namespace) -> Path:
-    where = chosen_target(options)
-    if not isinstance(where, Path):
-        raise UsageError("a directory is needed: --data DIR; a server brings its archive forward by itself")
-    return where
 
 
 def _handled(archive: Archive, name: str, *, check: bool) -> bool:
