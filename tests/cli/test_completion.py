@@ -5,6 +5,7 @@ import pty
 import select
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -14,7 +15,10 @@ import pytest
 
 from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
+from tests.server.at_hand import at_hand
+from yamcs_archive import Archive, Event
 from yamcs_archive.cli.main import COMMANDS
+from yamcs_archive.cli.name_completion import LINE_VARIABLE, VARIABLE
 
 CASES = [
     (
@@ -56,21 +60,63 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return script("bash", tmp_path_factory.mktemp("bash"))
 
 
+def with_command(folder: Path, **more: str) -> dict[str, str]:
+    """An environment in which ``yamcs-archive`` is this tree's command, and no archive is named."""
+    (folder / "bin").mkdir(exist_ok=True)
+    command = folder / "bin" / "yamcs-archive"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m yamcs_archive "$@"\n')
+    command.chmod(0o755)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")}
+    return ours | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder)} | more
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Path:
+    """A folder with an archive ``ops`` of two instances, one with sources of odd names."""
+    with Archive.open(tmp_path / "ops") as archive:
+        archive.instance("bench", create=True)
+        archive.instance("sim", create=True).append_many(
+            Event("a", source=name) for name in ("GNC:Star", "GNC:Sun", "Power supply", "EPS", "new\nline")
+        )
+    return tmp_path
+
+
+NAMES = [
+    ("yamcs-archive events log --data ops --instance ", {"bench", "sim"}),
+    ("yamcs-archive events log --data ops --instance s", {"sim"}),
+    ("yamcs-archive events count --data ops --instance sim --source E", {"EPS"}),
+    ("yamcs-archive events sources --data ops --instance sim --source P", {"Power\\ supply"}),
+    ("yamcs-archive compact --data ops b", {"bench"}),
+    ("yamcs-archive instances delete --data ops s", {"sim"}),
+    ("yamcs-archive instances rename --data ops s", {"sim"}),
+    ("yamcs-archive backup --data ops --instance sim --instance b", {"bench"}),
+    ("yamcs-archive events log --data nosuch --instance ", set()),
+    ("yamcs-archive events log --url http://127.0.0.1:1 --instance ", set()),
+    ("yamcs-archive events log --url http://127.0.0.1:1 --user ada --instance ", set()),
+    ("yamcs-archive events log --data ops --source ", set()),  # of which of the two?
+    ("yamcs-archive events log --instance ", set()),
+]
+"""The beginning of a line, and the names that can follow, as bash quotes them."""
+
+
 def offered_by_bash(file: Path, line: str, folder: Path) -> set[str]:
     words = line.split(" ")
     asking = (
         f"source {file}; COMP_WORDS=({' '.join(map(shlex.quote, words))}); COMP_CWORD={len(words) - 1};"
+        f" COMP_LINE={shlex.quote(line)}; COMP_POINT={len(line)};"
         ' _shtab_yamcs_archive 2>/dev/null; printf "%s\\n" "${COMPREPLY[@]}"'
     )
     done = subprocess.run(
         ["bash", "--norc", "-c", asking],
         cwd=folder,
+        env=with_command(folder),
         check=True,
         capture_output=True,
         text=True,
         timeout=WAIT_S,
     )
-    return set(done.stdout.split())
+    assert done.stderr == ""
+    return set(done.stdout.splitlines())
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
@@ -90,6 +136,65 @@ def test_bash_offers_paths_where_one_is_asked_for(bash: Path, tmp_path: Path) ->
     assert offered_by_bash(bash, "yamcs-archive config check arc", tmp_path) == {"archive.toml", "archives"}
     assert offered_by_bash(bash, "yamcs-archive serve --data arc", tmp_path) == {"archives"}
     assert offered_by_bash(bash, "yamcs-archive serve --config archive.", tmp_path) == {"archive.toml"}
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+@pytest.mark.parametrize(("line", "names"), NAMES, ids=[line for line, _ in NAMES])
+def test_bash_offers_names_of_the_archive_on_the_line(
+    bash: Path, named: Path, line: str, names: set[str]
+) -> None:
+    assert offered_by_bash(bash, line, named) - {""} == names
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
+def test_bash_offers_names_and_files_where_either_may_stand(bash: Path, named: Path) -> None:
+    (named / "sim.backup").touch()
+    assert offered_by_bash(bash, "yamcs-archive verify --data ops s", named) == {"sim", "sim.backup"}
+
+
+def names_of(line: str, shell: str = "fish", kind: str = "instances", **environment: str) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "yamcs_archive"],
+        cwd=ROOT,
+        env=os.environ | environment | {VARIABLE: f"{shell}:{kind}", LINE_VARIABLE: line},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+    )
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+def test_names_come_from_a_server_and_from_the_environment_too(named: Path) -> None:
+    log = "yamcs-archive events log"
+    with at_hand(named / "ops") as served:
+        assert names_of(f"{log} --url {served.url} --instance ") == ["bench", "sim"]
+        assert names_of(f"{log} --instance ", YAMCS_ARCHIVE_URL=served.url) == ["bench", "sim"]
+        sources = names_of(f"{log} --url={served.url} --instance=sim --source ", kind="sources")
+    assert sources == ["EPS", "GNC:Star", "GNC:Sun", "Power supply"]
+    assert names_of(f"{log} --instance ", YAMCS_ARCHIVE_DATA=str(named / "ops")) == ["bench", "sim"]
+    assert names_of(f"{log} --data $WHERE/ops --instance ", WHERE=str(named)) == ["bench", "sim"]
+    assert names_of(f"{log} --data '{named}/ops' --instance ") == ["bench", "sim"]
+
+
+def test_bash_gets_what_follows_its_word_breaks(named: Path) -> None:
+    line = f"yamcs-archive events log --data {named}/ops --instance sim --source GNC:S"
+    assert names_of(line, "bash", "sources") == ["Star", "Sun"]
+
+
+@pytest.mark.parametrize("line", ["", "'", "yamcs-archive --data", "x --data= --instance ", "\\"])
+def test_a_strange_line_gives_no_names_and_no_error(line: str) -> None:
+    assert names_of(line) == []
+    assert names_of(line, "tcsh", "nosuch") == []
+
+
+def test_a_server_that_is_silent_is_not_waited_for(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begun_s = time.monotonic()
+        assert names_of(f"yamcs-archive events log --url {url} --instance ") == []
+        assert time.monotonic() - begun_s < WAIT_S / 2  # two seconds, by far less than a client waits
 
 
 def test_every_command_has_its_options_in_the_script(bash: Path) -> None:
@@ -130,6 +235,25 @@ def test_fish_offers_what_can_follow(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.skipif(shutil.which("fish") is None, reason="no fish")
+def test_fish_offers_names_of_the_archive_on_the_line(named: Path) -> None:
+    file = script("fish", named)
+    for line, names in NAMES:
+        done = subprocess.run(
+            ["fish", "--no-config", "-c", f"source {file}; complete -C {shlex.quote(line)}"],
+            cwd=named,
+            env=with_command(named),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=WAIT_S,
+        )
+        assert done.stderr == ""
+        offered = {offer.partition("\t")[0].replace("\\", "") for offer in done.stdout.splitlines()}
+        assert offered == {name.replace("\\", "") for name in names}, line
+
+
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="no zsh")
 @pytest.mark.parametrize(
     ("line", "whole"),
@@ -141,16 +265,24 @@ def test_fish_offers_what_can_follow(tmp_path: Path) -> None:
         ("yamcs-archive serve --log-level deb\t", "serve --log-level debug"),
         ("yamcs-archive completion z\t", "completion zsh"),
         ("yamcs-archive config check arch\t", "config check archive.toml"),
+        ("yamcs-archive events log --data ops --instance s\t", "events log --data ops --instance sim"),
+        ("yamcs-archive compact --data ops be\t", "compact --data ops bench"),
+        (
+            "yamcs-archive events log --data ops --instance sim --source Po\t",
+            "events log --data ops --instance sim --source Power supply",
+        ),
+        ("yamcs-archive verify --data ops be\t", "verify --data ops bench"),
     ],
 )
-def test_zsh_completes_what_is_begun(tmp_path: Path, line: str, whole: str) -> None:
+def test_zsh_completes_what_is_begun(named: Path, line: str, whole: str) -> None:
+    tmp_path = named
     script("zsh", tmp_path).rename(tmp_path / "_yamcs-archive")
     (tmp_path / "archive.toml").touch()
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         ["zsh", "-f", "-i"],
         cwd=tmp_path,
-        env=os.environ | {"TERM": "dumb", "HOME": str(tmp_path)},
+        env=with_command(tmp_path, TERM="dumb"),
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -170,7 +302,12 @@ def test_zsh_completes_what_is_begun(tmp_path: Path, line: str, whole: str) -> N
         typed(
             f"PROMPT='' fpath=({tmp_path} $fpath); autoload -Uz compinit; compinit -u -D\n", "compinit -u -D"
         )
-        typed("yamcs-archive() { print -r -- got:$*: }; print re''ady\n", "ready")
+        # Within a completion the function is called too, so it tells the two apart.
+        typed(
+            "yamcs-archive() { [[ -n $_YAMCS_ARCHIVE_COMPLETE ]] && { command yamcs-archive; return };"
+            " print -r -- got:$*: }; print re''ady\n",
+            "ready",
+        )
         typed(line, "")
         typed("\n", f"got:{whole}:")
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from yamcs_archive.cli.name_scripts import completion_of_names
 from yamcs_archive.cli.strict_parser import Parser
 
 SHELLS = ("bash", "zsh", "fish")
@@ -12,16 +13,21 @@ EPILOG = """examples:
   yamcs-archive completion zsh > "${fpath[1]}/_yamcs-archive"
   yamcs-archive completion fish > ~/.config/fish/completions/yamcs-archive.fish
 """
-_FOLDERS, _FILES = frozenset(("DIR",)), frozenset(("COPY", "FILE", "INSTANCE|COPY", "TARGET"))
+_FOLDERS, _FILES = frozenset(("DIR",)), frozenset(("COPY", "FILE", "TARGET"))
 """Metavars of values that are paths of folders, and of files."""
+_INSTANCES, _INSTANCES_OR_FILES = frozenset(("INSTANCE", "OLD")), frozenset(("INSTANCE|COPY",))
+"""Metavars of arguments that are names of instances, or either."""
+_OF_OPTIONS = {"--instance": "instances", "--source": "sources"}
+"""What the values of options are names of."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Print a script with which a shell completes commands, options, and values that are words or"
-        " paths. Put it where the shell looks for such scripts, once after each upgrade: the script itself"
-        " starts nothing."
+        " paths. Put it where the shell looks for such scripts, once after each upgrade. The script starts"
+        " the command only for names of instances and sources, which it asks of the archive that the line or"
+        " the environment names, for two seconds at most."
     )
     parser.epilog = EPILOG
     parser.add_argument("shell", choices=SHELLS, help="the shell")
@@ -57,10 +63,19 @@ def _load(parser: argparse.ArgumentParser, *, nests: bool) -> None:
                 action.choices[listed.dest].description = listed.help  # a shell has one line for each
             for name in [name for name in action.choices if " " in name]:
                 _split(action, name, nests=nests)
-        elif action.metavar in _FOLDERS:
-            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]  # as shtab reads it
+            continue
+        names = [_OF_OPTIONS[name] for name in action.option_strings if name in _OF_OPTIONS]
+        complete: object = None
+        if action.metavar in _FOLDERS:
+            complete = shtab.DIRECTORY
         elif action.metavar in _FILES:
-            action.complete = shtab.FILE  # type: ignore[attr-defined]  # likewise
+            complete = shtab.FILE
+        elif names or action.metavar in _INSTANCES:
+            complete = completion_of_names(names[0] if names else "instances")
+        elif action.metavar in _INSTANCES_OR_FILES:
+            complete = completion_of_names("instances", files=True)
+        if complete is not None:
+            action.complete = complete  # type: ignore[attr-defined]  # as shtab reads it
 
 
 def _split(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, *, nests: bool) -> None:

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
-    parser.add_argument("name", metavar="NAME", type=not_empty, help="its name")
+    parser.add_argument("name", metavar="INSTANCE", type=not_empty, help="its name")
     parser.add_argument("--confirm", metavar="NAME", help="its name once more, instead of the prompt")
     parser.set_defaults(run=run)
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from yamcs_archive.cli import name_completion
 from yamcs_archive.cli.standard_streams import complain, leave_stdout, prepare
 from yamcs_archive.cli.strict_parser import Parser
 from yamcs_archive.cli.usage_error import UsageError
@@ -149,6 +150,8 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
     """Run the command line and return its exit status. argparse raises SystemExit for its own exits."""
     prepare()
     _use_one_blas_thread()
+    if name_completion.VARIABLE in os.environ and arguments is None:
+        return name_completion.complete()
     try:
         given = sys.argv[1:] if arguments is None else [os.fspath(argument) for argument in arguments]
         options = parser().parse_args(spelt(given))
