@@ -8,6 +8,7 @@ __main__
    |importers http            <- importers: histories that are kept elsewhere
    | mirror     |             <- mirror: a copy that follows a served archive
    | files      |             <- files: one module for each form of files of events
+   | logging    |             <- logging: a handler for Python's log records
    |   |        |
    | client     |             <- client: a served archive over HTTP, with the methods of the library
     \\  |      / |
@@ -142,6 +143,7 @@ BELOW = {
     | {"activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
     "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "gathering", "wire"},
     "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
+    "logging": MODEL | {"arguments", "credentials", "instance", "archive", "client"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"}
     | {"files"},
@@ -151,7 +153,7 @@ BELOW = {
     "cli": MODEL
     | {"access", "arguments", "backups", "credentials", "filter", "frames", "instance", "archive"}
     | {"wire", "server", "files", "importers", "mirror", "client"},
-    "__init__": MODEL | {"backups", "filter", "frames", "instance", "archive", "client"},
+    "__init__": MODEL | {"backups", "filter", "frames", "instance", "archive", "client", "logging"},
     "__main__": {"cli"},
 }
 """What each room may import."""
@@ -171,7 +173,9 @@ ONLY_IN = {
     "polars": {"frames"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
-    "msgspec": ENGINE | {"access", "coercion", "event", "wire", "client", "cli", "files", "frames", "http"},
+    "msgspec": ENGINE
+    | {"access", "coercion", "event", "wire", "client", "cli", "files", "frames", "http"}
+    | {"logging"},
     "jwt": {"access"},
     "prometheus_client": {"http"},
     "uvicorn": {"server"},
@@ -264,6 +268,7 @@ def test_the_picture_has_no_circle() -> None:
         "wire",
         "client",
         "files",
+        "logging",
         "importers",
         "mirror",
         "http",

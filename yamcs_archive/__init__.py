@@ -6,9 +6,9 @@ Each name is loaded when it is first used, so that a program that needs only :cl
 does not wait for the storage engine.
 """
 
-import logging
 import sys
 from importlib import import_module
+from logging import NullHandler, getLogger  # yamcs_archive.logging is a module of ours
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ else:
     """The module that defines each name, below this package."""
 
     def __getattr__(name):
-        if name == "errors":  # the module, whose other errors a program may want to catch
-            return import_module(f"{__name__}.errors")
+        if name in ("errors", "logging"):  # modules: errors that a program may want to catch, and a handler
+            return import_module(f"{__name__}.{name}")
         if name not in _MODULE_OF:
             raise AttributeError(
                 f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
@@ -259,4 +259,4 @@ __all__ = [
     "verify_backup_stream",
 ]
 
-logging.getLogger(__name__).addHandler(logging.NullHandler())
+getLogger(__name__).addHandler(NullHandler())

@@ -87,6 +87,7 @@ class Archive:
         self._restoring: set[str] = set()
         self._ending: tuple[Instance, ...] = ()  # the thread that holds the guard waits for their writers
         self._closed = False
+        self._closes_at_exit = True
 
     @classmethod
     def open(
@@ -95,6 +96,7 @@ class Archive:
         *,
         readonly: bool = False,
         holder: str = "",
+        close_at_exit: bool = True,
         options: Options | None = None,
     ) -> Self:
         """Open the archive in a directory, which is created if it is missing (unless ``readonly``).
@@ -104,6 +106,9 @@ class Archive:
 
         ``holder``, for instance an address, identifies this process, with its id, in the errors of other
         processes that try to open the archive for writing meanwhile.
+
+        An archive that is still open at the end of the interpreter is closed then. With ``close_at_exit``
+        False the program has to do that, in its own turn, and keeps a reference until then.
 
         Raises :class:`~yamcs_archive.errors.LockedError` while another process writes to it,
         NotAnArchiveError if the directory contains something else or is on a network file system,
@@ -116,6 +121,7 @@ class Archive:
         """
         directory = given_path(path)
         readonly, holder = arguments.flag("readonly", readonly), arguments.text("holder", holder)
+        close_at_exit = arguments.flag("close_at_exit", close_at_exit)
         if options is not None and not isinstance(options, Options):
             raise InvalidInputError("options", options, "must be Options, or None")
         open_directory(directory, readonly=readonly)
@@ -125,7 +131,9 @@ class Archive:
                 lock = WriterLock(directory, holder)
                 clear_deleted(directory)
                 remove_drafts(directory)
-            return cls(directory, lock, Options() if options is None else options)
+            opened = cls(directory, lock, Options() if options is None else options)
+            opened._closes_at_exit = close_at_exit
+            return opened
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -238,7 +246,8 @@ class Archive:
             found = self._instances.get(name)
             if found is not None:
                 return found
-            _archives_in_use.add(self)
+            if self._closes_at_exit:
+                _archives_in_use.add(self)
             known = self._names()
             if name not in known:
                 if not create:
@@ -627,6 +636,16 @@ class Archive:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read-only" if self.readonly else "open"
         return f"<{type(self).__name__} {os.fspath(self.path)!r} {state}>"
+
+
+def load_engine() -> None:
+    """Load what is loaded with the first instance, on this thread.
+
+    :meth:`Archive.instance` loads it on another one, and a lock that the caller holds may be in its way:
+    ``logging.config`` makes handlers under the lock that a module needs to get its logger.
+    """
+    import yamcs_archive.instance  # noqa: PLC0415  # as in _open_instance()
+    import yamcs_archive.storage.lmdb_store  # noqa: F401, PLC0415
 
 
 _archives_in_use: set[Archive] = set()

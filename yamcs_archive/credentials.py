@@ -9,6 +9,7 @@ import base64
 import ipaddress
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from yamcs_archive.errors import InvalidInputError
@@ -139,6 +140,26 @@ class Token:
     def header(self) -> str:
         """The value of ``Authorization``."""
         return f"Bearer {self.token}"
+
+
+_TOKEN_BYTES_MAX = 16 << 10
+
+
+def read_token(file: Path) -> Token:
+    """Return the token in a file, with or without white space around it.
+
+    Raises :class:`~yamcs_archive.errors.InvalidInputError` for a file that cannot be read or has none.
+    """
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_TOKEN_BYTES_MAX).decode("ascii")
+    except OSError as error:
+        raise InvalidInputError("token_file", str(file), error.strerror or "cannot be read") from None
+    except UnicodeDecodeError:
+        raise InvalidInputError("token_file", str(file), "is not a token: it must be ASCII") from None
+    if not text.strip():
+        raise InvalidInputError("token_file", str(file), "is empty")
+    return Token(text.strip())
 
 
 Credentials = Login | Token

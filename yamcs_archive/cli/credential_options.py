@@ -17,14 +17,13 @@ from urllib.parse import urlsplit
 from yamcs_archive.cli.arguments import data_directory
 from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.credentials import Credentials, Login, Token, is_open
+from yamcs_archive.credentials import Credentials, Login, Token, is_open, read_token
 from yamcs_archive.errors import InvalidInputError
 
 PASSWORD = "YAMCS_ARCHIVE_PASSWORD"  # noqa: S105  # its name only
 
 
 TOKEN = "YAMCS_ARCHIVE_TOKEN"  # noqa: S105  # its name only
-_TOKEN_BYTES_MAX = 16 << 10
 
 
 def add_credentials(parser: argparse.ArgumentParser) -> None:
@@ -70,25 +69,16 @@ def _warn_if_open(url: str, what: str) -> None:
 
 def _token(file: Path | None, url: str) -> Token | None:
     """Return the token of a file or of the environment; None if there is neither."""
-    where, text = TOKEN, os.environ.get(TOKEN, "")
-    if file is not None:
-        where = f"--token-file {file}"
-        try:
-            with file.open("rb") as stream:
-                text = stream.read(_TOKEN_BYTES_MAX).decode("ascii")
-        except OSError as error:
-            raise UsageError(f"{where}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise UsageError(f"{where}: is not a token: it must be ASCII") from None
-    text = text.strip()
-    if not text:
-        if file is not None:
-            raise UsageError(f"{where}: is empty")
-        return None
+    where = TOKEN if file is None else f"--token-file {file}"
     try:
-        token = Token(text)
+        if file is not None:
+            token = read_token(file)
+        elif text := os.environ.get(TOKEN, "").strip():
+            token = Token(text)
+        else:
+            return None
     except InvalidInputError as error:
-        raise UsageError(f"{where}: the token {error.rule}") from None
+        raise UsageError(f"{where}: {'the token ' * (error.field == 'token')}{error.rule}") from None
     _warn_if_open(url, "token")
     return token
 

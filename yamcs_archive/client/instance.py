@@ -382,6 +382,14 @@ class RemoteInstance(RemoteBackups, RemoteVerification):
         request = Request("POST", path, body, wait_s=OPERATION_S, repeatable=False)
         return object_of(self._transport, self.ask(request))
 
+    def reopened(self) -> RemoteInstance:
+        """Return the same instance over other connections, for a forked child: it may not use its parent's.
+
+        >>> sim.reopened()
+        RemoteInstance('simulator', 'http://127.0.0.1:...')
+        """
+        return RemoteInstance(self._transport.reopened(), self.name)
+
     def end(self) -> None:
         """Do what :meth:`Client.end` does, for all instances of the client."""
         self._transport.end()

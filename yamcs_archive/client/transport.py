@@ -110,6 +110,7 @@ class Transport:
         self._idle: list[_Connection] = []
         self._busy: set[_Connection] = set()
         self._ended = False
+        self._given = ssl_context
         self.way = Way(self.url, ssl_context)
         self.authorization = Authorization(credentials, self._post_form)
 
@@ -147,6 +148,12 @@ class Transport:
             yield answer, iter(())
         finally:
             self._release(connection, response)
+
+    def reopened(self) -> Transport:
+        """Return another one like this, with connections of its own."""
+        return Transport(
+            self.url, self.credentials, retries=self._retries, read_s=self._read_s, ssl_context=self._given
+        )
 
     def end(self) -> None:
         """End the requests of other threads, and refuse all later ones; idempotent."""
