@@ -1,4 +1,4 @@
-"""Write the reference of the command line, ``docs/cli.md``, from the commands themselves.
+"""Write the reference of the command line from the commands themselves: ``docs/cli.md``, ``docs/man/``.
 
     python docs/reference.py            # write
     python docs/reference.py --check    # exit 1 when writing would change something
@@ -14,17 +14,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 
+from man_pages import PROGRAM, command_page, page_name, program_page
+
 from yamcs_archive.cli.main import parser
 from yamcs_archive.cli.strict_parser import Parser
 
 PAGE = Path(__file__).parent / "cli.md"
+MAN = Path(__file__).parent / "man"
 _WIDTH = 119
 """Characters of a line of prose; tests/test_docs.py holds 120."""
 
 _HEAD = """# The command line
 
-`python docs/reference.py` writes this page from the commands themselves; a test checks that it is up to date.
+`python docs/reference.py` writes this page, and the manual pages that a wheel installs (`man yamcs-archive`,
+`man yamcs-archive-events-log`), from the commands themselves; a test checks that they are up to date.
 
+"""
+_RULES = """\
 Data goes to stdout, in UTF-8, everything else to stderr. Exit status: 0 the command succeeded; 1 it failed,
 and one line says why; 2 the command line is wrong or incomplete; 130 Ctrl-C interrupted it. If stdout is
 closed, or its reader is gone, a command that has something to print ends with 1, silently.
@@ -66,7 +72,20 @@ sent over plain HTTP to another machine too, with a warning on stderr.
 
 def page() -> str:
     """Return the page."""
-    return "\n".join([_HEAD, *(section for command in _commands(parser()) for section in _section(command))])
+    sections = (section for command in _commands(parser()) for section in _section(command))
+    return "\n".join([_HEAD + _RULES, *sections])
+
+
+def man_pages() -> dict[str, str]:
+    """Return the manual pages, by the names of their files."""
+    top = parser()
+    commands = list(_commands(top))
+    pages = {PROGRAM: program_page(top, commands, _RULES)}
+    for command in commands:
+        group = command.prog.split()[1]
+        beside = [one for one in commands if one.prog.split()[1] == group]
+        pages[page_name(command)] = command_page(command, beside)
+    return {f"{name}.1": text for name, text in pages.items()}
 
 
 def _commands(group: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
@@ -113,10 +132,16 @@ def _help(action: argparse.Action) -> str:
 
 def main() -> None:
     """Write, or with ``--check`` compare."""
+    wanted = {PAGE: page()} | {MAN / name: text for name, text in man_pages().items()}
+    found = {path: path.read_text(encoding="utf-8") for path in (PAGE, *MAN.glob("*")) if path.is_file()}
     if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        raise SystemExit(f"{PAGE} is stale: run python docs/reference.py")
+        MAN.mkdir(exist_ok=True)
+        for path in found.keys() - wanted.keys():
+            path.unlink()
+        for path, text in wanted.items():
+            path.write_text(text, encoding="utf-8")
+    elif stale := sorted(path.name for path in {*found, *wanted} if found.get(path) != wanted.get(path)):
+        raise SystemExit(f"{', '.join(stale)}: stale; run python docs/reference.py")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def files(folder: str) -> list[Path]:
 
 def tracked() -> list[Path]:
     """The files of which a wheel is built, and those of the harness beside them."""
-    return [*files("yamcs_archive"), *files("benchmarks")] + [
+    return [*files("yamcs_archive"), *files("benchmarks"), *files("docs/man")] + [
         Path(name) for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
     ]
 
@@ -64,7 +64,7 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 def test_a_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    packed = {name for name in wheel.namelist() if not re.search(r"\.(dist-info|data)/", name)}
     assert packed == {str(path) for path in files("yamcs_archive")}
     assert {"yamcs_archive/py.typed", "yamcs_archive/http/openapi.json"} <= packed
 
@@ -72,7 +72,13 @@ def test_a_wheel_holds_the_whole_package_and_nothing_else(wheel: zipfile.ZipFile
 def test_a_source_distribution_holds_the_whole_package(source: Path) -> None:
     with tarfile.open(build("sdist", source, "*.tar.gz")) as packed:
         names = {name.partition("/")[2] for name in packed.getnames()}
-    assert {str(path) for path in files("yamcs_archive")} <= names
+    assert {str(path) for path in (*files("yamcs_archive"), *files("docs/man"))} <= names
+
+
+def test_a_wheel_brings_the_manual_pages_to_where_man_looks(wheel: zipfile.ZipFile) -> None:
+    packed = {name.partition(".data/data/")[2] for name in wheel.namelist() if ".data/" in name}
+    assert packed == {f"share/man/man1/{path.name}" for path in files("docs/man")}
+    assert "share/man/man1/yamcs-archive-events-log.1" in packed
 
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
