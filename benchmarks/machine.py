@@ -19,7 +19,10 @@ from benchmarks.timing import percentile
 
 _PROBE_SYNCS = 200
 _PROBE_BYTES = 4096
-_PACKAGES = ("lmdb", "msgpack", "msgspec", "numpy", "protobuf", "rocksdict", "uvicorn", "zstandard")
+_PACKAGES = (
+    *("duckdb", "lmdb", "msgpack", "msgspec", "numpy", "protobuf", "pyarrow", "rocksdict", "uvicorn"),
+    "zstandard",
+)
 _SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "targets.py"}
 _LABS = {
     *("crash", "damage", "failing_disk", "full_disk", "fuzz", "power_cut", "soak"),

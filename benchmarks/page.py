@@ -35,6 +35,9 @@ page cache. A run whose full scan does not return the right events is reported a
   that keys only rise. All others start from `Event` objects.
 - **sqlite** is a table without rowid on the same key; **sqlite indexed** has indexes on source and severity.
 - **rocksdb** is rocksdict with zstd; its put overwrites, so it needs no look-up for first-write-wins.
+- **duckdb** is one table without a key or an index, filled from Arrow; **parquet** is one file for each batch
+  (zstd, row groups of 50,000), joined at rest. Neither refuses a retry: what came late or twice is put in
+  order once, and that time counts. They take part in large batches and in queries.
 - **yamcs**, if it took part, is a real server. It does not sync before it answers.
 - Full runs have 1,000,000 events, except for batches of 100 (200,000), batches of 1 (5,000), single appends
   (10,000), commits of one event each (50,000), POSTs (15,000, and as many to warm up) and messages of 1 MiB

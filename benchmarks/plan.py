@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from benchmarks.contenders import EMBEDDED
+from benchmarks.contenders import COLUMNAR, EMBEDDED
 from benchmarks.jobs import Job
 from benchmarks.workload import Mix
 
-_LOCKED = tuple(name for name in EMBEDDED if name != "raw lmdb append")
-"""The contenders that accept events in any order and from many threads."""
+_ANY_ORDER = tuple(name for name in EMBEDDED if name != "raw lmdb append")
+"""The contenders that accept events in any order."""
+_LOCKED = tuple(name for name in _ANY_ORDER if name not in COLUMNAR)
+"""Those that accept them from many threads and in small batches too."""
 _POSTED = ("archive", "sqlite")
 _YAMCS_CONNECTIONS = 32
 """A Yamcs server is measured in one case only: starting and warming it up takes three times as long."""
@@ -104,8 +106,8 @@ def _ingest(sizes: Sizes) -> list[Job]:
     again, rare = _REPEATED, sizes.rare_every
     for case, events, batch_events, threads, mix, contenders in (
         ("in order, batches of 10,000", sizes.bulk, 10_000, 1, Mix.IN_ORDER, EMBEDDED),
-        ("late and retried, batches of 10,000", sizes.bulk, 10_000, 1, Mix.LATE, _LOCKED),
-        ("shuffled, batches of 10,000", sizes.bulk, 10_000, 1, Mix.SHUFFLED, _LOCKED),
+        ("late and retried, batches of 10,000", sizes.bulk, 10_000, 1, Mix.LATE, _ANY_ORDER),
+        ("shuffled, batches of 10,000", sizes.bulk, 10_000, 1, Mix.SHUFFLED, _ANY_ORDER),
         ("in order, batches of 10,000, 32 threads", sizes.bulk, 10_000, 32, Mix.IN_ORDER, _LOCKED),
         ("in order, batches of 100", sizes.small, 100, 1, Mix.IN_ORDER, _LOCKED),
         ("in order, batches of 100, 32 threads", sizes.small, 100, 32, Mix.IN_ORDER, _LOCKED),
@@ -139,7 +141,7 @@ def _queries(sizes: Sizes) -> list[Job]:
     return [
         Job(measure="queries", case="at rest", contender=contender, events=sizes.bulk,
             repeats=_REPEATED, rare_every=sizes.rare_every)
-        for contender in ("archive", "sqlite", "sqlite indexed", "rocksdb")
+        for contender in ("archive", "sqlite", "sqlite indexed", "rocksdb", *COLUMNAR)
     ]  # fmt: skip
 
 

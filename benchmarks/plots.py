@@ -21,6 +21,8 @@ _COLOURS = {
     "sqlite": "#d9822b",
     "sqlite indexed": "#efb778",
     "rocksdb": "#4c9a61",
+    "duckdb": "#c9b400",
+    "parquet": "#6d5fa8",
     "yamcs": "#a5487f",
 }
 

@@ -25,9 +25,13 @@ _PLACES = {
     "sqlite": _Place("sqlite", "Sqlite", None),
     "sqlite indexed": _Place("sqlite", "SqliteIndexed", None),
     "rocksdb": _Place("rocksdb", "RocksDb", "rocksdict"),
+    "duckdb": _Place("duckdb", "DuckDb", "duckdb"),
+    "parquet": _Place("parquet", "Parquet", "pyarrow"),
 }
 EMBEDDED = tuple(_PLACES)
 """The contenders that run in the caller's process."""
+COLUMNAR = ("duckdb", "parquet")
+"""Those that are made for large batches and for analysis: they run in these cases only."""
 
 
 _SERVER = "uvicorn"

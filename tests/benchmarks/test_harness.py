@@ -21,7 +21,7 @@ import msgspec
 import pytest
 
 from benchmarks import keep, processes, runner
-from benchmarks.contenders import EMBEDDED, factory, missing_package, yamcs
+from benchmarks.contenders import COLUMNAR, EMBEDDED, factory, missing_package, yamcs
 from benchmarks.digest import digest
 from benchmarks.jobs import Job, Outcome
 from benchmarks.measures import ingest, module, queries, reading, scale
@@ -52,7 +52,10 @@ _RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("ingest", "archive", {"mix": Mix.LATE}),
     ("ingest", "archive", {"mix": Mix.SHUFFLED}),
     ("ingest", "archive", {"stream": True}),
-    *[("queries", contender, {}) for contender in ("archive", "sqlite", "sqlite indexed", "rocksdb")],
+    *[
+        ("queries", contender, {})
+        for contender in ("archive", "sqlite", "sqlite indexed", "rocksdb", *COLUMNAR)
+    ],
     ("memory", "archive", {"big_every": 100}),
     ("scale", "archive", {"events": 30_000, "batch_events": 10_000, "rare_every": 100}),
     ("reading", "archive", {"encoding": "rows", "connections": 1}),
