@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,8 +154,28 @@ class Switch:
         return {"type": "boolean"}
 
 
+class _Quoted(ABC):
+    """A value that is a text, which a file has in quotes."""
+
+    @abstractmethod
+    def check(self, value: object) -> str:
+        """Return the value."""
+
+    def of_text(self, text: str) -> str:
+        """Take a text."""
+        return self.check(text)
+
+    def of_toml(self, value: object, folder: Path) -> str:  # noqa: ARG002
+        """Take a text."""
+        return self.check(value)
+
+    def toml(self, value: str) -> str:
+        """Return it in quotes."""
+        return _quoted(value)
+
+
 @dataclass(frozen=True)
-class Text:
+class Text(_Quoted):
     """A text that ``checked`` returns; it raises InvalidInputError for others.
 
     >>> Text().check("")
@@ -177,25 +198,13 @@ class Text:
             raise _refused(exact, "must not be empty")
         return exact
 
-    def of_text(self, text: str) -> str:
-        """Take the text."""
-        return self.check(text)
-
-    def of_toml(self, value: object, folder: Path) -> str:  # noqa: ARG002
-        """Take a text."""
-        return self.check(value)
-
-    def toml(self, value: str) -> str:
-        """Return the text in quotes."""
-        return _quoted(value)
-
     def schema(self) -> dict[str, Any]:
         """Return its JSON Schema."""
         return {"type": "string", "minLength": 1}
 
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_Quoted):
     """One of some words.
 
     >>> Choice(("text", "json")).of_text("xml")
@@ -218,18 +227,6 @@ class Choice:
         if exact not in self.words:
             raise _refused(exact, rule)
         return exact
-
-    def of_text(self, text: str) -> str:
-        """Take a word."""
-        return self.check(text)
-
-    def of_toml(self, value: object, folder: Path) -> str:  # noqa: ARG002
-        """Take a word."""
-        return self.check(value)
-
-    def toml(self, value: str) -> str:
-        """Return the word in quotes."""
-        return _quoted(value)
 
     def schema(self) -> dict[str, Any]:
         """Return its JSON Schema."""

@@ -10,16 +10,13 @@ from dataclasses import replace
 
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http import query
-from yamcs_archive.http.handlers.server import not_ready_reason
+from yamcs_archive.http.readiness import LAG_S_MAX, not_ready
 from yamcs_archive.http.request import Request, Services
 from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.reports import Finding, Level
 from yamcs_archive.wire import json
 from yamcs_archive.wire.codec import JSON
 from yamcs_archive.wire.reports import diagnosis_fields, summary_fields
-
-LAG_S_MAX = 120.0
-"""Seconds that a copy may be behind its source."""
 
 
 def describe_instance(request: Request) -> Response:
@@ -44,11 +41,11 @@ def examine(request: Request) -> Response:
 
 
 def _of_server(services: Services) -> Iterator[Finding]:
-    reason = not_ready_reason(services.archive, services.refusals)
+    reason = not_ready(services.archive, services.refusals)
     if reason is None:
         yield Finding("server", Level.GOOD, "it is ready")
     else:
-        yield Finding("server", Level.BAD, reason, "until then its answer to requests is a 503 or 507")
+        yield Finding("server", Level.BAD, reason.text, "until then its answer to requests is a 503 or 507")
     for mirror in services.observation.mirrors():
         if not mirror.following:
             text, advice = "it follows its source no longer", "the log says why, and how to start anew"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from yamcs_archive.http.errors import HttpError
-from yamcs_archive.http.handlers.server import not_ready_reason, own_version
+from yamcs_archive.http.handlers.server import own_version
+from yamcs_archive.http.readiness import not_ready
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
 
@@ -30,7 +31,7 @@ def metrics(request: Request) -> Response:
             ArchiveCollector(
                 services.archive,
                 services.observation,
-                lambda: not_ready_reason(services.archive, services.refusals) is None,
+                lambda: not_ready(services.archive, services.refusals) is None,
                 own_version(),
             )
         )

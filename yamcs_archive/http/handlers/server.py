@@ -11,11 +11,9 @@ from typing import cast
 
 from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.permissions import Permission
-from yamcs_archive.archive import Archive
 from yamcs_archive.errors import ArchiveError, UnavailableError
 from yamcs_archive.http.errors import HttpError, error_reply, forbidden
-from yamcs_archive.http.readiness import not_ready, readiness, unnamed
-from yamcs_archive.http.refusal_log import RefusalLog
+from yamcs_archive.http.readiness import readiness, unnamed
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.times import now_us
@@ -121,12 +119,6 @@ def readyz(request: Request) -> Response:
         "reasons": reasons,
     }
     return reply(JSON, json.encode(document))
-
-
-def not_ready_reason(archive: Archive, refusals: RefusalLog) -> str | None:
-    """Return why an archive cannot be served, in words; None if it can."""
-    reason = not_ready(archive, refusals)
-    return None if reason is None else reason.text
 
 
 def open_websocket(request: Request) -> Response:
