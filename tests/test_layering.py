@@ -12,7 +12,7 @@ __main__
    |   |        |
    | client     |             <- client: a served archive over HTTP, with the methods of the library
     \\  |      / |
-      wire      archive       <- wire: bytes <-> Event; archive: what users hold
+      wire    archive, aio    <- wire: bytes <-> Event; archive: what users hold; aio: the same for asyncio
         |          |
         |  instance, salvaging  <- with chunked_append and gathering (many events)
         |  diagnosing           <- the examination of an archive
@@ -138,6 +138,7 @@ BELOW = {
     "salvaging": MODEL | ENGINE,
     "diagnosing": MODEL | ENGINE | {"instance"},
     "archive": MODEL | ENGINE | {"arguments", "backups", "diagnosing", "instance", "salvaging"},
+    "aio": MODEL | {"archive", "filter", "instance"},
     "wire": LOWEST
     | NUMPY
     | {"activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
@@ -153,7 +154,7 @@ BELOW = {
     "cli": MODEL
     | {"access", "arguments", "backups", "credentials", "filter", "frames", "instance", "archive"}
     | {"wire", "server", "files", "importers", "mirror", "client"},
-    "__init__": MODEL | {"backups", "filter", "frames", "instance", "archive", "client", "logging"},
+    "__init__": MODEL | {"aio", "backups", "filter", "frames", "instance", "archive", "client", "logging"},
     "__main__": {"cli"},
 }
 """What each room may import."""
@@ -265,6 +266,7 @@ def test_the_picture_has_no_circle() -> None:
         "salvaging",
         "diagnosing",
         "archive",
+        "aio",
         "wire",
         "client",
         "files",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from yamcs_archive.activity import Distribution, InstanceActivity, InstanceUsage
+    from yamcs_archive.aio import AsyncArchive, AsyncInstance
     from yamcs_archive.archive import Archive
     from yamcs_archive.backups import list_backups, verify_backup, verify_backup_stream
     from yamcs_archive.client import Client, RemoteInstance
@@ -90,6 +91,8 @@ else:
         "Archive": "archive",
         "ArchiveDataError": "errors",
         "ArchiveError": "errors",
+        "AsyncArchive": "aio",
+        "AsyncInstance": "aio",
         "Backup": "results",
         "BackupCheck": "results",
         "BackupError": "errors",
@@ -185,6 +188,8 @@ __all__ = [
     "Archive",
     "ArchiveDataError",
     "ArchiveError",
+    "AsyncArchive",
+    "AsyncInstance",
     "Backup",
     "BackupCheck",
     "BackupError",

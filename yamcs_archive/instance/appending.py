@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future
-from functools import partial
 
 from yamcs_archive import arguments
-from yamcs_archive.chunked_append import Tally, chunks, gathered
+from yamcs_archive.chunked_append import chunks, gathered
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError, InvalidInputError
+from yamcs_archive.errors import ArchiveError, ConflictError, ExpiredError
 from yamcs_archive.event import Event, as_stored
 from yamcs_archive.gathering import hand_over_gathered
 from yamcs_archive.instance.base import OpenInstance
-from yamcs_archive.limits import CHUNK_BYTES_MAX
+from yamcs_archive.instance.long_append import LongAppend, warn_of_units
 from yamcs_archive.results import (
     AppendCounts,
     Appended,
 )
-from yamcs_archive.storage.format.requests import RequestIds, check_request_id, request_ids
+from yamcs_archive.storage.format.requests import request_ids
 from yamcs_archive.storage.write.outcomes import Outcome
-from yamcs_archive.storage.write.validation import early_times, prepare
-from yamcs_archive.time_units import MILLISECONDS_MAX, CallSite, call_site, looks_like, warn_of_unit
+from yamcs_archive.storage.write.validation import prepare
+from yamcs_archive.time_units import CallSite, call_site
 
 
 class Appending(OpenInstance):
@@ -54,7 +52,7 @@ class Appending(OpenInstance):
         """
         self._check_open()
         columns = prepare((event,), self._options.clock)
-        _warn_of_units((event,), columns)
+        warn_of_units((event,), columns)
         return self._store.append_now(columns, _appended, request_ids((event,), request_id))
 
     def submit(self, event: Event, *, request_id: str | None = None) -> Future[Appended]:
@@ -69,7 +67,7 @@ class Appending(OpenInstance):
         """
         self._check_open()
         columns = prepare((event,), self._options.clock)
-        _warn_of_units((event,), columns)
+        warn_of_units((event,), columns)
         return self._store.append(columns, _appended, request_ids((event,), request_id))
 
     def check_writable(self) -> None:
@@ -135,100 +133,36 @@ class Appending(OpenInstance):
     ) -> AppendCounts:
         # Preparing a chunk while the writer's thread commits the one before is slower: two threads that work
         # with numpy pass the interpreter's lock to and fro.
-        self._check_open()
-        if request_id is not None:
-            request_id = check_request_id(request_id)
-        tally = Tally()
-        position = 0
+        append = self._long_append(request_id)
         try:
             for chunk in supply:
-                position += self._append_chunk(chunk, position, tally, request_id)
+                append.add(chunk)
                 del chunk  # frees its memory before the next one is gathered
         except ArchiveError as error:
-            error.counts = tally.counts()
+            error.counts = append.counts()
             raise
-        return tally.counts()
+        return append.counts()
 
     def _append_gathered(self, events: Iterable[Event], request_id: str | None) -> AppendCounts:
-        self._check_open()
         self._store.refuse_within_callback()  # the writer's thread cannot wait for another one
-        if request_id is not None:
-            request_id = check_request_id(request_id)
-        tally = Tally()
-        position = 0
-        site = call_site()  # another thread may store the chunk
-
-        def store(chunk: list[Event], stamps: array[int]) -> None:
-            nonlocal position
-            position += self._append_chunk(chunk, position, tally, request_id, stamps=stamps, site=site)
-
+        append = self._long_append(request_id, call_site())
         try:
-            hand_over_gathered(events, self._options.clock, store)
+            hand_over_gathered(events, self._options.clock, append.add)
         except ArchiveError as error:
-            error.counts = tally.counts()
+            error.counts = append.counts()
             raise
-        return tally.counts()
+        return append.counts()
 
-    def _append_chunk(
-        self,
-        chunk: list[Event] | Columns[int | None],
-        position: int,
-        tally: Tally,
-        request_id: str | None,
-        *,
-        stamps: array[int] | None = None,
-        site: CallSite | None = None,
-    ) -> int:
-        """Store a chunk that begins at ``position``, and return its number of events."""
-        bad: InvalidInputError | None = None
-        try:
-            columns = prepare(chunk, stamps or self._options.clock)
-        except InvalidInputError as error:
-            # The events before the bad one are stored, as earlier chunks were.
-            bad, within = error, error.position or 0
-            columns = prepare(_events(chunk)[:within], stamps[:within] if stamps else self._options.clock)
-        _warn_of_units(chunk, columns, site)
-        ids = None
-        if request_id is not None:
-            try:
-                ids = request_ids(_events(chunk)[: columns.size], request_id, position)
-            except InvalidInputError as error:  # the event is valid, but cannot have an id
-                bad, within = error, error.position or 0
-                columns = columns.cut(0, within)
-                ids = request_ids(_events(chunk)[:within], request_id, position)
-        start = 0
-        for part in columns.cut_by_size(CHUNK_BYTES_MAX):
-            mine = ids and ids.cut(start, start + part.size)
-            store = partial(self._store.append_now, part, _as_it_is, mine)
-            tally.add(position + start, store, partial(self._store_first, part, mine))
-            start += part.size
-        if bad is not None:
-            bad.position = position + start
-            raise bad
-        return start
+    def _long_append(self, request_id: str | None, site: CallSite | None = None) -> LongAppend:
+        self._check_open()
+        return LongAppend(self._store, self._options.clock, request_id, site)
 
-    def _store_first(self, columns: Columns[int], asked: RequestIds | None, count: int) -> Outcome:
-        """Store the first ``count`` events of a chunk."""
-        return self._store.append_now(columns.cut(0, count), _as_it_is, asked and asked.cut(0, count))
-
-
-def _events(chunk: list[Event] | Columns[int | None]) -> list[Event]:
-    return chunk.events() if isinstance(chunk, Columns) else chunk
-
-
-def _warn_of_units(
-    given: Sequence[Event] | Columns[int | None], columns: Columns[int], site: CallSite | None = None
-) -> None:
-    """Warn of times that look like seconds or milliseconds, unless they are the clock's."""
-    for at in early_times(columns.generation_time, MILLISECONDS_MAX):
-        time = given.generation_time[at] if isinstance(given, Columns) else given[at].generation_time
-        if time is not None and looks_like(int(time)):
-            warn_of_unit(int(time), "generation_time", site)
-            return
-
-
-def _as_it_is(outcome: Outcome) -> Outcome:
-    return outcome
+    def _submit_if_room(self, event: Event, request_id: str | None) -> Future[Appended] | None:
+        """Do what :meth:`submit` does; return None where that would wait for room in the queue."""
+        self._check_open()
+        columns = prepare((event,), self._options.clock)
+        warn_of_units((event,), columns)
+        return self._store.append_if_room(columns, _appended, request_ids((event,), request_id))
 
 
 def _appended(outcome: Outcome) -> Appended:

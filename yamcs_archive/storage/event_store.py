@@ -64,6 +64,11 @@ class EventStore(Protocol):
         ``asked`` has the ids of the events' requests, if they have any.
         """
 
+    def append_if_room(
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
+    ) -> Future[T] | None:
+        """Do what :meth:`append` does, or return None at once while the queue is full."""
+
     def append_now(
         self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
     ) -> T:

@@ -157,6 +157,12 @@ class LmdbStore:
         """See :class:`EventStore`. Raises ReadOnlyError, MirrorError, ClosedError and ForkedError at once."""
         return self._appending().submit(columns, answer, asked)
 
+    def append_if_room(
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
+    ) -> Future[T] | None:
+        """See :class:`EventStore`. Raises as :meth:`append` does."""
+        return self._appending().submit_if_room(columns, answer, asked)
+
     def _appending(self) -> Writer:
         if self._writer is None:
             raise ReadOnlyError("append")

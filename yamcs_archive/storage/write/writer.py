@@ -93,6 +93,17 @@ class Writer:
         self._queue(Submission(columns, group_bytes(columns), answer, future, asked, held))
         return future
 
+    def submit_if_room(
+        self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None
+    ) -> Future[T] | None:
+        """Do what :meth:`submit` does, or return None where that would wait."""
+        if os.getpid() != self._pid:
+            raise ForkedError
+        future: SafeFuture[T] = SafeFuture()
+        held = held_by(columns, asked)
+        submission = Submission(columns, group_bytes(columns), answer, future, asked, held)
+        return future if self._admitted(submission) else None
+
     def _queue(self, submission: Submission) -> None:
         if os.getpid() != self._pid:
             raise ForkedError
