@@ -30,7 +30,7 @@ __main__
     activity, reports         <- what monitors and operators ask
                \\  /
     user_paths, whole_files, times, time_units, scalars, limits, credentials, missing_packages, errors
-                                                     <- credentials: of a served archive, and its URL
+    wall_clock                                       <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
 Within storage:
@@ -75,6 +75,7 @@ LOWEST = {
     "time_units",
     "times",
     "user_paths",
+    "wall_clock",
     "whole_files",
 }
 NUMPY = {"signal_safe_numpy"}
@@ -105,6 +106,7 @@ BELOW = {
     "time_units": set[str](),
     "times": {"errors", "limits", "scalars", "time_units"},
     "user_paths": {"errors"},
+    "wall_clock": set[str](),
     "signal_safe_numpy": set[str](),
     "credentials": {"errors"},
     "activity": set[str](),
@@ -176,7 +178,7 @@ ONLY_IN = {
     "google": {"wire", "http"},
     "msgspec": ENGINE
     | {"access", "coercion", "event", "wire", "client", "cli", "files", "frames", "http"}
-    | {"logging"},
+    | {"importers", "logging"},
     "jwt": {"access"},
     "prometheus_client": {"http"},
     "uvicorn": {"server"},

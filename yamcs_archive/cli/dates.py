@@ -8,12 +8,12 @@
 from __future__ import annotations
 
 import re
-import time
 from argparse import ArgumentTypeError
 from datetime import UTC, date, datetime, timedelta
 
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.times import now_us, parse_rfc3339, to_us
+from yamcs_archive.wall_clock import as_if_not_jumped, jump, local_offset_s, shown_at
 
 FORMS = (
     "RFC 3339, ISO (local time where it has no offset), YYYY-DDDThh:mm:ssZ, 1h (an hour ago), Unix seconds,"
@@ -33,9 +33,6 @@ _SECONDS = re.compile(r"(\d{10})(?:\.(\d+))?", re.ASCII)
 _FINER_US = {13: 1000, 16: 1}
 """Microseconds in one unit, by the number of digits. Ten digits (seconds) cover the years 2001 to 2286."""
 _COMPACT_DATE_DIGITS = 8
-_HOUR_S = 3600
-_OFFSET_S_MAX = 26 * _HOUR_S
-"""Seconds; an hour more than the largest difference between local time and UTC that TZ can state."""
 _EPOCH = datetime(1970, 1, 1)
 
 
@@ -120,7 +117,7 @@ def _with_month(text: str) -> str:
     return f"{found.date().isoformat()}{rest}"
 
 
-# --- local time: "wall" seconds are those that a wall clock shows, counted from 1970 on that clock ---
+# --- local time ---
 
 
 def _seconds(shown: date) -> int:
@@ -133,8 +130,8 @@ def _seconds(shown: date) -> int:
 def _first_instant(day: date) -> int:
     """Return the first instant of a local day, in microseconds. A skipped day begins with the next one."""
     wall_s = _seconds(day)
-    found = _shown_at(wall_s)
-    return to_us((min(found) if found else _jump(wall_s)) * 1_000_000)
+    found = shown_at(wall_s, local_offset_s)
+    return to_us((found[0] if found else jump(wall_s, local_offset_s)) * 1_000_000)
 
 
 def _instant(wall_s: int) -> int:
@@ -142,28 +139,5 @@ def _instant(wall_s: int) -> int:
 
     If the clock jumps over that time, it is read as if the clock had not jumped.
     """
-    found = _shown_at(wall_s)
-    return (min(found) if found else wall_s - _offset_s(_jump(wall_s) - 1)) * 1_000_000
-
-
-def _shown_at(wall_s: int) -> list[int]:
-    """Return the instants, in seconds, at which a wall clock shows a time: none, one or two."""
-    around = range(wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX + 1, _HOUR_S)
-    offsets = {_offset_s(instant) for instant in around}
-    return [wall_s - offset for offset in offsets if _offset_s(wall_s - offset) == offset]
-
-
-def _jump(wall_s: int) -> int:
-    """Return the instant, in seconds, at which a wall clock jumps over a time that it never shows."""
-    before, after = wall_s - _OFFSET_S_MAX, wall_s + _OFFSET_S_MAX
-    while after - before > 1:
-        middle = (before + after) // 2
-        if middle + _offset_s(middle) < wall_s:
-            before = middle
-        else:
-            after = middle
-    return after
-
-
-def _offset_s(instant: int) -> int:
-    return time.localtime(instant).tm_gmtoff
+    found = shown_at(wall_s, local_offset_s)
+    return (found[0] if found else as_if_not_jumped(wall_s, local_offset_s)) * 1_000_000

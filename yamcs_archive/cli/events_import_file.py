@@ -6,12 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.credential_options import refuse_credentials
+from yamcs_archive.cli.dry_run import preview
+from yamcs_archive.cli.import_options import STDIN, add_read_options, chosen_format, read_options
+from yamcs_archive.cli.printable import printable
 from yamcs_archive.cli.progress import Progress
+from yamcs_archive.cli.reject_file import RejectFile
 from yamcs_archive.cli.target import (
     Target,
     add_target_options,
@@ -22,19 +26,20 @@ from yamcs_archive.cli.target import (
 )
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
-from yamcs_archive.files.reading import ReadOptions, Source
-from yamcs_archive.files.utf8 import RAW
+from yamcs_archive.files.reading import EventReader, Reject, Rejected, Source
 from yamcs_archive.importers.file import EventFile, import_events
-from yamcs_archive.importers.formats import FORMATS, format_of, open_reader
+from yamcs_archive.importers.formats import FORMATS, open_reader
+from yamcs_archive.importers.logs.numbering import Store, stored_beside
 from yamcs_archive.importers.yamcs import Imported
 
 EPILOG = """examples:
   yamcs-archive events import history.jsonl --data ops-data --instance simulator
   yamcs-archive events log -n all --format jsonl | yamcs-archive events import - --data copy --instance sim
   yamcs-archive events import history.msgpack.gz --url http://127.0.0.1:8090
+  yamcs-archive events import /var/log/syslog.1 --format syslog --dry-run
+  yamcs-archive events import eps.log --pattern '(?P<time>\\S+) (?P<message>.*)' --data ops --instance eps
+  yamcs-archive events import bench.jsonl --map time=.ts message=.msg --data ops --instance bench
 """
-_STDIN = "-"
-_SUFFIXES = [suffix for entry in FORMATS.values() for suffix in entry.suffixes]
 _KEPT = "these are stored; a second run adds the rest"
 
 
@@ -42,60 +47,48 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Store the events of a file: one JSON object per line, as events log --format jsonl and all"
-        " answers of the API show them, or msgpack maps, with or without gzip. Each event must have its"
-        " time and its number, so a second run adds nothing. A missing directory or instance is created."
-        " An import into a directory keeps the creator of each event; one through a URL does if the user may"
-        " manage the archive. Prints"
-        " how many events were stored, duplicate or refused. Exit status 1 if some conflict with stored"
-        " events. The first line that is not an event ends the import; the events before it are stored."
-        " Give a file that is called yamcs as ./yamcs."
+        " answers of the API show them, msgpack maps, or a log of another program (--format, --pattern,"
+        " --map; docs/importing.md); compressed or not. Each event must have its time and its number, so a"
+        " second run adds nothing; events of logs are numbered by what they say. A missing directory or"
+        " instance is created. An import into a directory keeps the creator of each event; one through a URL"
+        " does if the user may manage the archive. Prints how many events were stored, duplicate or refused."
+        " Exit status 1 if some conflict with stored events, or were refused. The first line that is not an"
+        " event ends the import; the events before it are stored. With --rejects, and in logs, the others"
+        " are stored as well. Give a file that is called yamcs as ./yamcs."
     )
     parser.epilog = EPILOG
-    parser.add_argument("file", metavar="FILE", help=f"the file, or {_STDIN} for the standard input")
+    parser.add_argument("file", metavar="FILE", help=f"the file, or {STDIN} for the standard input")
     add_target_options(parser)
-    parser.add_argument(
-        "--format",
-        choices=tuple(FORMATS),
-        help=f"format of the file; default: by its name ({', '.join(_SUFFIXES)}, with .gz or not); jsonl for"
-        " the standard input",
-    )
-    parser.add_argument(
-        "--keep-invalid-utf8",
-        action="store_true",
-        help=f"store an event whose text is not UTF-8 with U+FFFD in its place, and its bytes as extra.{RAW};"
-        " else such an event is refused",
-    )
+    add_read_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Import the file, and show the progress on a terminal."""
-    where = chosen_target(options)
-    kind = options.format or ("jsonl" if options.file == _STDIN else format_of(options.file))
-    if kind is None:
-        raise UsageError(
-            f"{options.file!r} does not say what it holds: give --format, one of {', '.join(FORMATS)}"
-        )
+    where = None if options.dry_run else chosen_target(options)
+    kind = chosen_format(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if name is None and isinstance(where, Path):
         name = _only_in(where)
     done, refused = Imported(), False
-    with nullcontext(sys.stdin.buffer) if options.file == _STDIN else Path(options.file).open("rb") as stream:
-        path = None if options.file == _STDIN else Path(options.file)
-        how = ReadOptions(keep_invalid_utf8=options.keep_invalid_utf8)
-        file = EventFile(open_reader(kind, Source(stream, options.file, path), how))
+    with ExitStack() as opened:
+        reject = _reject(options, kind, done, opened)
+        stream = sys.stdin.buffer if options.file == STDIN else opened.enter_context(open(options.file, "rb"))
+        path = None if options.file == STDIN else Path(options.file)
+        reader = open_reader(kind, Source(stream, options.file, path), read_options(options, reject))
+        file = EventFile(reader, None if FORMATS[kind].is_log else reject)
         try:
-            if file.begin():
+            if where is None:
+                for line in preview(file, done):
+                    print(line)
+            elif file.begin():
                 with (
                     Progress(options.file, kept=_KEPT) as progress,
                     _filled(options, where, name) as target,
                 ):
-                    import_events(
-                        file,
-                        lambda part: target.append_columns([part]),
-                        done,
-                        lambda done: progress(done.read),
-                    )
+                    store: Store = lambda part: target.append_columns([part])  # noqa: E731
+                    store = stored_beside(store) if FORMATS[kind].is_log else store
+                    import_events(file, store, done, lambda done: progress(done.read))
         except ArchiveError as error:
             # An error of the server or the connection has no position in the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read
@@ -104,8 +97,28 @@ def run(options: argparse.Namespace) -> int:
             raise
         finally:
             if not refused:
-                _tell(file, done)
+                _tell(file, done, reader, stored=where is not None)
+    if where is None:
+        return 1 if done.refused_count else 0
     return 0 if done.whole else 1
+
+
+def _reject(options: argparse.Namespace, kind: str, done: Imported, opened: ExitStack) -> Reject | None:
+    """Return the function that gets what is rejected; None if the first such thing ends the import."""
+    if options.rejects is None and not FORMATS[kind].is_log:
+        return None
+    add: Reject = lambda _: None  # noqa: E731
+    if options.rejects is not None:
+        path = Path(options.rejects)
+        if options.file != STDIN and path.exists() and path.samefile(options.file):
+            raise UsageError(f"--rejects {options.rejects} is the file that is read: give another name")
+        add = opened.enter_context(RejectFile(path)).add
+
+    def reject(rejected: Rejected) -> None:
+        done.refuse(f"{rejected.place}: {rejected.reason}")
+        add(rejected)
+
+    return reject
 
 
 def _hint(kind: str, error: ArchiveError) -> str:
@@ -140,12 +153,22 @@ def _filled(options: argparse.Namespace, where: Path | str, name: str | None) ->
         yield archive.instance(name, create=True)
 
 
-def _tell(file: EventFile, done: Imported) -> None:
-    """Print the counts, and the first conflicts: stored events that differ from those of the file."""
+def _tell(file: EventFile, done: Imported, reader: EventReader, *, stored: bool) -> None:
+    """Print the counts, what was assumed, and the first events that conflict or were refused."""
     for conflict in done.conflicts:
         print(f"conflict in {file.place(conflict.position)}, {conflict.stored.key}:", file=sys.stderr)
         print(f"  there  {conflict.stored.message!r}\n  here   {conflict.offered.message!r}", file=sys.stderr)
+    for reason in done.refused:
+        print(f"refused: {printable(reason)}", file=sys.stderr)
+    if more := done.refused_count - len(done.refused):
+        print(f"refused: {more} more", file=sys.stderr)
+    for note in getattr(reader, "assumptions", list)():
+        print(f"note: {note}", file=sys.stderr)
+    if not stored:
+        print(f"{done.read} read, {done.refused_count} refused; nothing was stored")
+        return
     print(
         f"{done.read} read, {done.stored} stored, {done.duplicates} duplicates,"
         f" {done.conflict_count} conflicts, {done.expired} expired"
+        + (f", {done.refused_count} refused" if done.refused_count else "")
     )

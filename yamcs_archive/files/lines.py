@@ -40,7 +40,7 @@ def text_lines(chunks: Iterable[bytes], bytes_max: int) -> Iterator[bytes | Long
     held: list[bytes] = []
     size = 0
     beginning: bytes | None = None
-    for chunk in unified(_without_mark(pieces(chunks))):
+    for chunk in unified(without_mark(pieces(chunks))):
         begin = 0
         if beginning is not None:
             end = chunk.find(b"\n")
@@ -102,7 +102,12 @@ def unified(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk
 
 
-def _without_mark(stream: Iterator[bytes]) -> Iterator[bytes]:
+def without_mark(stream: Iterator[bytes]) -> Iterator[bytes]:
+    """Yield a file without its byte order mark, which must be whole in the first piece; refuse UTF-16.
+
+    >>> list(without_mark(iter([b"\\xef\\xbb\\xbfa"])))
+    [b'a']
+    """
     for first in stream:
         if first.startswith(_UTF_16):
             raise InvalidInputError("file", first[:2].hex(), "is in UTF-16: save it as UTF-8")

@@ -25,6 +25,9 @@ class Format(NamedTuple):
     help: str
     """What such a file is, in a few words."""
     module: str
+    is_log: bool = False
+    """Whether another program writes such files. Their events have no numbers, and are numbered by what they
+    say; and a line that is no event is usual there, and ends no import."""
 
 
 FORMATS = {
@@ -32,6 +35,13 @@ FORMATS = {
     for entry in (
         Format("jsonl", (".jsonl", ".ndjson", ".json"), "a JSON object in each line", "files.jsonl"),
         Format("msgpack", (".msgpack",), "maps of msgpack, one after another", "files.msgpack"),
+        Format("yamcs-csv", (), "CSV as a Yamcs server exports it", "importers.logs.yamcs_csv", True),
+        Format("fprime", (), "event logs of F Prime", "importers.logs.fprime", True),
+        Format("cosmos", (), "text logs of COSMOS", "importers.logs.cosmos", True),
+        Format("journald", (), "journalctl -o json or export", "importers.logs.journald", True),
+        Format("syslog", (), "lines of RFC 5424, RFC 3164, syslog files", "importers.logs.syslog", True),
+        Format("lines", (), "lines of text, by --pattern", "importers.logs.pattern", True),
+        Format("mapped", (), "any lines of JSON, by --map", "importers.logs.mapping", True),
     )
 }
 """The formats by name."""
