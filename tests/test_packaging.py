@@ -83,7 +83,9 @@ def test_a_wheel_brings_the_manual_pages_to_where_man_looks(wheel: zipfile.ZipFi
 
 def test_a_wheel_brings_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     names = {name.partition(".dist-info/")[2]: name for name in wheel.namelist()}
-    assert b"yamcs-archive = yamcs_archive.cli.main:main" in wheel.read(names["entry_points.txt"])
+    points = wheel.read(names["entry_points.txt"])
+    assert b"yamcs-archive = yamcs_archive.cli.main:main" in points
+    assert b"[yamcs.cli.subcommands]\narchive = yamcs_archive.cli.yamcs_plugin:ArchiveCommand" in points
     assert b"Apache License" in wheel.read(names["licenses/LICENSE"])
 
 

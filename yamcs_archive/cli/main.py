@@ -20,6 +20,8 @@ from yamcs_archive.cli.strict_parser import Parser
 from yamcs_archive.cli.usage_error import UsageError
 from yamcs_archive.errors import ArchiveError
 
+PROGRAM = "yamcs-archive"
+
 
 class Command(NamedTuple):
     """A command: its group ("" if it has none), its name, its line of help and its module."""
@@ -87,16 +89,16 @@ _FAILED, _MISUSED = 1, 2
 _INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line.
+def parser(program: str = PROGRAM) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; ``program`` is what is typed to start it.
 
     >>> parser().prog
     'yamcs-archive'
     """
     top = Parser(
-        prog="yamcs-archive",
+        prog=program,
         description="An embedded, append-only event archive with a Yamcs events API.",
-        epilog="yamcs-archive COMMAND -h shows a command's options and examples.",
+        epilog=f"{program} COMMAND -h shows a command's options and examples.",
     )
     top.add_argument(
         "--version",
@@ -146,7 +148,7 @@ def spelt(arguments: Sequence[str]) -> list[str]:
     return given
 
 
-def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
+def main(arguments: Sequence[str | os.PathLike[str]] | None = None, *, program: str = PROGRAM) -> int:
     """Run the command line and return its exit status. argparse raises SystemExit for its own exits."""
     prepare()
     _use_one_blas_thread()
@@ -154,7 +156,7 @@ def main(arguments: Sequence[str | os.PathLike[str]] | None = None) -> int:
         return name_completion.complete()
     try:
         given = sys.argv[1:] if arguments is None else [os.fspath(argument) for argument in arguments]
-        options = parser().parse_args(spelt(given))
+        options = parser(program).parse_args(spelt(given))
         status: int = options.run(options)
         sys.stdout.flush()
     except UsageError as error:
