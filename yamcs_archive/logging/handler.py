@@ -192,8 +192,11 @@ class ArchiveHandler(logging.Handler):
         """Wait until everything logged before is durable, or dropped; False if that takes longer.
 
         >>> handler = ArchiveHandler(sim)
-        >>> handler.wait_until_stored(10)
+        >>> handler.handle(logging.makeLogRecord({"msg": "Wheel 3 over speed", "levelno": logging.WARNING}))
         True
+        >>> handler.wait_until_stored(10), sim.count()
+        (True, 1)
+        >>> handler.close()
         """
         return self._worker.is_current() or self._worker.wait(timeout_s)
 

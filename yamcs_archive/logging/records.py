@@ -248,7 +248,7 @@ def cut(text: str, bytes_max: int) -> str:
     """Return a text that UTF-8 can hold, of that many bytes at most; one that was cut ends with a mark.
 
     >>> cut("abc", 5), cut("a" * 100, 40)
-    ('abc', 'aaaaaaaaaaaaaaaaaa… (cut: 100 bytes)')
+    ('abc', 'aaaaaaaaaaaaaaaaaaaa… (cut: 100 bytes)')
     >>> cut("\\ud800", 100)
     '\\\\ud800'
     """
@@ -265,7 +265,7 @@ def shortened(name: str, bytes_max: int) -> str:
     """Return a name that a source can have; one that was cut ends with a hash, so that it is still its own.
 
     >>> shortened("AOCS", 255), shortened("a" * 300, 40)
-    ('AOCS', 'aaaaaaaaaaaaaaaaaaaaa…2ff73b40d8dc9b04')
+    ('AOCS', 'aaaaaaaaaaaaaaaaaaaaa…8b397aa4c75429a2')
     """
     if len(name) <= bytes_max and name.isascii() and "\0" not in name:
         return name
@@ -282,7 +282,7 @@ def bounded(extra: dict[str, str]) -> dict[str, str]:
     >>> bounded({"a": "b"})
     {'a': 'b'}
     >>> found = bounded({"big": "x" * 300_000, "code.line.number": "12"})
-    >>> found["big"][-22:], found["code.line.number"]
+    >>> found["big"][-21:], found["code.line.number"]
     ('… (cut: 300000 bytes)', '12')
     """
     try:
