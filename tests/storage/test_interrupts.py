@@ -15,7 +15,7 @@ import pytest
 
 from tests.child import run_in_fork
 from yamcs_archive import Archive, Event, Instance
-from yamcs_archive.archive import _archives_in_use
+from yamcs_archive.archive.base import archives_in_use
 from yamcs_archive.errors import (
     ArchiveError,
     LockedError,
@@ -309,7 +309,7 @@ def test_an_archive_in_use_stays_open_without_a_name(tmp_path: Path) -> None:
     sim.append(Event("x"))
     with pytest.raises(LockedError):
         Archive.open(tmp_path / "a")
-    for archive in [one for one in _archives_in_use if one.path == tmp_path / "a"]:
+    for archive in [one for one in archives_in_use if one.path == tmp_path / "a"]:
         archive.close()
 
 
