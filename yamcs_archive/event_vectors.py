@@ -135,6 +135,15 @@ class _Codes(dict[Any, int]):
         return code
 
 
+class PackedMessages(NamedTuple):
+    """The messages of some events as they are stored, for who wants no Python text of each."""
+
+    text: npt.NDArray[np.uint8]
+    """JSON arrays of texts, one after the other, in UTF-8."""
+    order: Indexes | None
+    """The index of each event's message among all of these; None: they are those of the events."""
+
+
 class Vectors(Protocol):
     """The fields of some events, read one by one: what is asked for may be decoded only then.
 
@@ -180,6 +189,10 @@ class Vectors(Protocol):
     @property
     def messages(self) -> list[str]:
         """Each event's message."""
+
+    @property
+    def packed_messages(self) -> PackedMessages | None:
+        """The messages in another form, if the storage has it at hand; it is read before ``messages``."""
 
     @property
     def extensions(self) -> list[bytes] | None:
@@ -268,6 +281,11 @@ class StoredVectors(NamedTuple):
     def size(self) -> int:
         """The number of events."""
         return len(self.times)
+
+    @property
+    def packed_messages(self) -> None:
+        """See :class:`Vectors`: they are at hand as texts."""
+        return
 
     def trimmed(self) -> StoredVectors:
         """Return the same events without dictionary values that none of them has."""

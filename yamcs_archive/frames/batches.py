@@ -22,6 +22,7 @@ from yamcs_archive.event_vectors import DictColumn, Vectors
 from yamcs_archive.frames.columns import Selection
 from yamcs_archive.frames.library import load
 from yamcs_archive.frames.schema import SEVERITY_NAMES, schema_of
+from yamcs_archive.frames.texts import message_array
 
 if TYPE_CHECKING:
     import pyarrow
@@ -55,7 +56,8 @@ def _joined(found: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatc
     for batch in found:
         pending.append(batch)
         events += batch.num_rows
-        size_bytes += batch.nbytes
+        if events < JOINED_EVENTS:  # or its bytes, which take time to count, do not matter
+            size_bytes += batch.nbytes
         if events >= JOINED_EVENTS or size_bytes >= JOINED_BYTES:
             yield _concat(pending)
             pending, events, size_bytes = [], 0, 0
@@ -79,6 +81,7 @@ class BatchMaker:
         self.selection = selection
         self.schema = schema_of(selection)
         self._severities = pa.array(SEVERITY_NAMES, pa.string())
+        self._no_texts = pa.array([], pa.string())
         growing = {name: _GrowingDictionary(pa) for name in ("source", "type", "created_by")}
         made: dict[str, Callable[[Vectors], Any]] = {
             "time": lambda events: self._times(events.times),
@@ -86,7 +89,7 @@ class BatchMaker:
             "seq_number": lambda events: self._fixed(pa.int32(), events.numbers.astype(np.int32)),
             "severity": self._severity,
             "level": lambda events: self._fixed(pa.int8(), _LEVELS[events.severities]),
-            "message": lambda events: pa.array(events.messages, pa.string()),
+            "message": message_array,
             "type": lambda events: growing["type"].encoded(events.types),
             "reception_time": lambda events: self._times(events.received),
             "created_by": lambda events: growing["created_by"].encoded(events.users),
@@ -97,7 +100,10 @@ class BatchMaker:
         self._makers = [made[name] for name in selection.columns]
 
     def batch(self, events: Vectors) -> pyarrow.RecordBatch:
-        """Return the chosen columns of some events; raises DamagedError where a block cannot be decoded."""
+        """Return the chosen columns of some events; called for one part after another, in their order.
+
+        Raises DamagedError where a block cannot be decoded.
+        """
         columns = [make(events) for make in self._makers]
         if self.selection.extra:
             extra = events.extra or [{}] * events.size
@@ -120,29 +126,36 @@ class BatchMaker:
         return self._pa.DictionaryArray.from_arrays(codes, self._severities, ordered=True, safe=False)
 
     def _extensions(self, events: Vectors) -> pyarrow.Array:
-        extensions = events.extensions
-        return self._pa.array([b""] * events.size if extensions is None else extensions, self._pa.binary())
+        pa, extensions = self._pa, events.extensions
+        if extensions is not None:
+            return pa.array(extensions, pa.binary())
+        starts = np.zeros(events.size + 1, np.int32)
+        return pa.Array.from_buffers(
+            pa.binary(), events.size, [None, pa.py_buffer(starts), pa.py_buffer(b"")]
+        )
 
     def _extra(self, events: Vectors) -> pyarrow.Array:
         pa, extra = self._pa, events.extra
         if extra is None:
-            starts, names, values = np.zeros(events.size + 1, np.int32), [], []
-        else:
-            starts = np.fromiter(accumulate(map(len, extra), initial=0), np.int32, len(extra) + 1)
-            names = list(chain.from_iterable(extra))
-            values = list(chain.from_iterable([more.values() for more in extra]))
-        return pa.MapArray.from_arrays(
-            self._fixed(pa.int32(), starts), pa.array(names, pa.string()), pa.array(values, pa.string())
-        )
+            starts = self._fixed(pa.int32(), np.zeros(events.size + 1, np.int32))
+            return pa.MapArray.from_arrays(starts, self._no_texts, self._no_texts)
+        starts = np.fromiter(accumulate(map(len, extra), initial=0), np.int32, len(extra) + 1)
+        names = pa.array(list(chain.from_iterable(extra)), pa.string())
+        values = pa.array(list(chain.from_iterable([more.values() for more in extra])), pa.string())
+        return pa.MapArray.from_arrays(self._fixed(pa.int32(), starts), names, values)
 
 
-class _GrowingDictionary:
-    """The values of one column of a stream so far."""
+class _GrowingDictionary(dict[str | None, int]):
+    """The values of one column of a stream so far, each with its code; that of None is -1."""
 
     def __init__(self, pa: Any) -> None:
+        super().__init__({None: -1})
         self._pa = pa
-        self._code: dict[str, int] = {}
         self._values = pa.array([], pa.string())
+
+    def __missing__(self, text: str) -> int:
+        self[text] = code = len(self) - 1
+        return code
 
     def encoded(self, column: DictColumn) -> pyarrow.DictionaryArray:
         """Return a column with the codes of this dictionary, to which its new values are added."""
@@ -150,16 +163,16 @@ class _GrowingDictionary:
         column = column.used()
         if column.values == [None]:
             return pa.DictionaryArray.from_arrays(pa.nulls(len(column.codes), pa.int32()), self._values)
-        if len(self._code) + len(column.values) > DICTIONARY_MAX:
-            self._code = {}
-        code = self._code
-        known = len(code)
-        new = [-1 if text is None else code.setdefault(text, len(code)) for text in column.values]
-        if len(code) != len(self._values) or known == 0:
-            self._values = pa.array(list(code), pa.string())
-        codes = np.array(new, np.int32)[column.codes]
+        if len(self) + len(column.values) > DICTIONARY_MAX + 1:
+            self.clear()
+            self[None] = -1
+        known = len(self) if len(self) > 1 else 0
+        new = np.fromiter(map(self.__getitem__, column.values), np.int32, len(column.values))
+        if len(self) != known:
+            self._values = pa.array(list(self)[1:], pa.string())
+        codes = new.take(column.codes)
+        valid = None
         if None in column.values:
-            indexes = pa.array(codes, pa.int32(), mask=codes < 0)
-        else:
-            indexes = pa.Array.from_buffers(pa.int32(), len(codes), [None, pa.py_buffer(codes)])
+            valid = pa.py_buffer(np.packbits(codes >= 0, bitorder="little"))
+        indexes = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
         return pa.DictionaryArray.from_arrays(indexes, self._values, safe=False)

@@ -199,6 +199,11 @@ class BlockPart:
             found = self._chunks.all()
         return found if self.message_indexes is None else pick_values(found, self.message_indexes)
 
+    def packed_messages(self) -> npt.NDArray[np.uint8]:
+        """Return the messages as they are stored: JSON arrays, in the order of ``message_indexes``."""
+        with self.reading("messages"):
+            return self._chunks.packed()
+
     @cached_property
     def events(self) -> StoredVectors:
         """All events as vectors."""

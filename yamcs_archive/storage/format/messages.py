@@ -112,6 +112,16 @@ class MessageChunks:
             found += self._unpacked(nth)
         return found
 
+    def packed(self) -> npt.NDArray[np.uint8]:
+        """Return all chunks, decompressed: JSON arrays of texts, one after the other."""
+        # Copied into one array, because joining them as bytes takes as long as decompressing them.
+        found = np.empty(sum(raw_bytes for _, raw_bytes, _, _ in self._frames), np.uint8)
+        at = 0
+        for nth, (_, raw_bytes, _, _) in enumerate(self._frames):
+            found[at : at + raw_bytes] = np.frombuffer(self._chunk(nth), np.uint8)
+            at += raw_bytes
+        return found
+
     def some(self, indexes: Sequence[int]) -> list[str]:
         """Return the messages at ``indexes``; only their chunks are read."""
         wanted: dict[int, dict[int, str]] = {}

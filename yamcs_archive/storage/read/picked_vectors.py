@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from yamcs_archive.event_vectors import DictColumn, Int64s, pick_values
+from yamcs_archive.event_vectors import DictColumn, Int64s, PackedMessages, pick_values
 from yamcs_archive.storage.format.block import Block
 
 Number = TypeVar("Number", np.int64, np.uint8)
+_PACKED_SHARE = 4
+"""Fewer than 1 in 4 messages of a block are picked out of it."""
 
 
 class PickedVectors:
@@ -76,6 +78,16 @@ class PickedVectors:
         with self._part.reading("columns"):
             at = self._part.message_indexes
             return self._part.messages_at((self._indexes if at is None else at[self._indexes]).tolist())
+
+    @property
+    def packed_messages(self) -> PackedMessages | None:
+        """All messages of the block, if no small share of them is wanted; None: they are cheaper as texts."""
+        if self.size * _PACKED_SHARE < self._part.count:
+            return None
+        order = self._part.message_indexes
+        if self._indexes is not None:
+            order = self._indexes if order is None else order[self._indexes]
+        return PackedMessages(self._part.packed_messages(), order)
 
     @property
     def extensions(self) -> list[bytes] | None:

@@ -1,0 +1,75 @@
+"""Messages without Python texts are the same as by way of them, whichever are wanted."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.strategies import many, stored_events
+from yamcs_archive import Event
+from yamcs_archive.event_vectors import PackedMessages, StoredVectors
+from yamcs_archive.frames.texts import gathered, message_array
+from yamcs_archive.storage.format.block import Block, encode_blocks
+from yamcs_archive.storage.format.keys import in_key_order
+from yamcs_archive.storage.read.picked_vectors import PickedVectors
+from yamcs_archive.storage.write.validation import prepare
+
+PLAIN = st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters='"\\')
+event_lists = st.one_of(
+    many(stored_events),
+    many(
+        st.builds(
+            Event,
+            st.text(PLAIN, max_size=30),
+            severity=st.just(2),
+            type=st.sampled_from(["a", None]),
+            generation_time=st.integers(0, 9),
+            seq_number=st.integers(0, 9),
+            reception_time=st.just(0),
+        )
+    ),
+)
+
+
+@given(event_lists, st.data())
+def test_messages_of_a_block_are_those_of_its_events(events: list[Event], data: st.DataObject) -> None:
+    unique = list({event.key: event for event in events}.values())
+    stored = in_key_order(StoredVectors.of(prepare(unique, int), commit=1))
+    [made] = encode_blocks([stored])
+    wanted = sorted(data.draw(st.sets(st.integers(0, len(unique) - 1), min_size=1)))
+    whole = PickedVectors(Block(made.key, made.value), None)
+    some = PickedVectors(Block(made.key, made.value), wanted)
+    assert message_array(whole).to_pylist() == stored.messages
+    assert message_array(some).to_pylist() == [stored.messages[at] for at in wanted]
+    assert some.messages == [stored.messages[at] for at in wanted]
+
+
+@pytest.mark.parametrize(
+    "messages", [["a"], ["", ""], ['a","b', "c"], ["a\\b"], ["é", "\U0001f680" * 9], ["][", ","], ["\n"]]
+)
+def test_a_gathered_message_is_the_message_or_none(messages: list[str]) -> None:
+    text = np.frombuffer(json.dumps(messages, separators=(",", ":"), ensure_ascii=False).encode(), np.uint8)
+    found = gathered(PackedMessages(text, None), len(messages))
+    escaped = any(character in message for message in messages for character in '"\\\n')
+    assert (None if found is None else found.to_pylist()) == (None if escaped else messages)
+
+
+@pytest.mark.parametrize(
+    ("text", "order", "size"),
+    [
+        (b'["a","b"]', None, 1),
+        (b'["a","b"]', None, 3),
+        (b'["a","b"]', [0, 2], 2),
+        (b'["a","b]', None, 2),
+        (b"[]", None, 1),
+    ],
+)
+def test_other_numbers_of_messages_are_noticed(text: bytes, order: list[int] | None, size: int) -> None:
+    packed = PackedMessages(
+        np.frombuffer(text, np.uint8), None if order is None else np.array(order, np.intp)
+    )
+    assert gathered(packed, size) is None
