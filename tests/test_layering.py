@@ -143,14 +143,16 @@ BELOW = {
     "aio": MODEL | {"archive", "filter", "instance"},
     "wire": LOWEST
     | NUMPY
-    | {"activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
-    "client": MODEL | ENGINE | {"arguments", "backups", "credentials", "filter", "gathering", "wire"},
+    | {"frames", "activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
+    "client": MODEL
+    | ENGINE
+    | {"arguments", "backups", "credentials", "filter", "frames", "gathering", "wire"},
     "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
     "logging": MODEL | {"arguments", "credentials", "instance", "archive", "client"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"}
     | {"files"},
-    "http": MODEL | {"access", "arguments", "instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL | {"access", "arguments", "frames", "instance", "archive", "wire", "filter", "credentials"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
@@ -171,7 +173,7 @@ ONLY_IN = {
     },
     "zstandard": {"storage.format"},
     "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "frames"},
-    "pyarrow": {"frames", "instance"},
+    "pyarrow": {"client", "frames", "http", "instance", "wire"},
     "pandas": {"frames"},
     "polars": {"frames"},
     "msgpack": ENGINE | {"wire"},

@@ -19,7 +19,7 @@ from tests.child import ROOT, WAIT_S
 from tests.server.serving import Served
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS, INSTALL, LIBRARY, CURL, LOG, FOLLOW = re.findall(
+COMMANDS, INSTALL, LIBRARY, TABLE, CURL, LOG, FOLLOW = re.findall(
     r"^```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL
 )
 PORT = "http://127.0.0.1:8090"
@@ -109,7 +109,9 @@ def test_the_example_of_the_library_prints_the_output_of_its_comment(
     printed = StringIO()
     with redirect_stdout(printed):
         exec(LIBRARY, {})
-    assert printed.getvalue() == f"{shown_by_the_library()}\n"
+        exec(f"from yamcs_archive import Archive\n{TABLE}", {})
+    (counted,) = re.findall(r"print\(.*\)  +# (.*)\n", TABLE)
+    assert printed.getvalue() == f"{shown_by_the_library()}\n{counted}\n"
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def shown_to(origin: str) -> dict[str, str]:
         "vary": VARY,
         "access-control-allow-origin": origin,
         "access-control-allow-credentials": "true",
-        "access-control-expose-headers": "allow, content-disposition, retry-after",
+        "access-control-expose-headers": "allow, content-disposition, continuation-token, retry-after",
     }
 
 

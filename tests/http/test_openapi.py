@@ -25,19 +25,21 @@ from yamcs_archive.access.administration import add_user
 from yamcs_archive.access.passwords import NOBODYS
 from yamcs_archive.access.permissions import Grant
 from yamcs_archive.event import SEVERITIES
+from yamcs_archive.frames.columns import ALL_COLUMNS
 from yamcs_archive.http import limits as http_limits
 from yamcs_archive.http.access import password_checks
 from yamcs_archive.http.access.failed_logins import FailedLogins
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
-from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS
+from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS, TABLE_PARAMETERS
 from yamcs_archive.http.routes import PATHS
 from yamcs_archive.wire.api_generations import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.csv import DELIMITERS
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
+from yamcs_archive.wire.tables import ENDINGS
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE")
 NDJSON, OPENMETRICS = "application/x-ndjson", "application/openmetrics-text"
@@ -134,8 +136,8 @@ def query_of(path: str) -> set[str]:
 
 
 def test_the_parameters_of_a_listing_are_those_that_are_read() -> None:
-    assert query_of("/api/archive/{instance}/events") == PAGE_PARAMETERS
-    assert query_of("/api/archive/{instance}:exportEvents") == PARAMETERS | {"delimiter", "columns"}
+    assert query_of("/api/archive/{instance}/events") == PAGE_PARAMETERS | TABLE_PARAMETERS
+    assert query_of("/api/archive/{instance}:exportEvents") == PARAMETERS | TABLE_PARAMETERS | {"delimiter"}
     assert query_of("/api/archive/{instance}/events:count") == PARAMETERS
 
 
@@ -233,6 +235,7 @@ def test_the_words_of_a_choice_are_those_that_are_taken() -> None:
     assert set(schemas["StoredSeverity"]["enum"]) == set(SHOWN_TODAY.values())
     assert set(query["form"]["schema"]["enum"]) == {form.value for form in Form}
     assert query["delimiter"]["schema"]["enum"] == list(DELIMITERS)
+    assert schemas["TableColumns"]["items"]["enum"] == list(ALL_COLUMNS)
 
 
 # Media types, headers and examples
@@ -246,7 +249,7 @@ def headers_of(answer: Answer) -> set[str]:
 def test_its_answers_are_of_the_media_types_described(core: Feed, described: Described) -> None:
     answers = [
         described.send(core, {"accept": accept})
-        for accept in (JSON, PROTOBUF, MSGPACK, CSV, OPENMETRICS, "*/*")
+        for accept in (JSON, PROTOBUF, MSGPACK, CSV, OPENMETRICS, *ENDINGS, "*/*")
     ]
     if any(one.get("name") == "progress" for one in described.said.get("parameters", ())):
         answers.append(described.send(core, {}, query="?progress=true"))
@@ -383,6 +386,15 @@ BEYOND_THE_CORE = {
     },
     "POST /api/doctor": {(404, "NotFoundException")},  # instance=nosuch: tests/cli/test_stats.py
     "GET /metrics": {(501, "NotImplementedException")},  # without prometheus-client: test_metrics
+    **{
+        operation: {(501, "NotImplementedException")}  # without pyarrow: test_tables
+        for operation in (
+            "GET /api/archive/{instance}/events",
+            "POST /api/archive/{instance}/events:list",
+            "POST /api/stream-archive/{instance}:streamEvents",
+            "GET /api/archive/{instance}:exportEvents",
+        )
+    },
 }
 
 

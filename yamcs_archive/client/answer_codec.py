@@ -38,7 +38,7 @@ from yamcs_archive.wire.json import event_of
 from yamcs_archive.wire.protobuf_scan import content, scan
 from yamcs_archive.wire.verification import key_of
 
-_NOT_FOUND, _SERVER_FAULT = 404, 500
+_NOT_FOUND, _SERVER_FAULT, _NOT_IMPLEMENTED = 404, 500, 501
 _WORDS_MAX = 200
 """Characters that an error shows of an answer that no archive sent."""
 _KNOWN = re.compile(r"\(there are: (?!none yet)(.*)\)$")
@@ -157,7 +157,7 @@ def error_of(
     error = _known(refusal, url, instance, event, request_id)
     if error is not None:
         error.args = (text,)
-    elif answer.status >= _SERVER_FAULT:
+    elif answer.status >= _SERVER_FAULT and answer.status != _NOT_IMPLEMENTED:
         error = ServerUnavailableError(url, f"{url} answered {answer.status} {kind}: {text}", answer.status)
     else:
         error = ServerRefusedError(url, answer.status, kind, text, detail)

@@ -22,7 +22,7 @@ import msgspec
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import SOURCE_DEFAULT, Severity
-from yamcs_archive.frames.columns import ALL_COLUMNS, nearest
+from yamcs_archive.frames.columns import ALL_COLUMNS, Selection, nearest
 from yamcs_archive.frames.library import load
 from yamcs_archive.frames.values import at_row, byte_strings, integers, severities, texts, times, wrong_type
 
@@ -39,9 +39,10 @@ _json = msgspec.json.Decoder(dict[str, str])
 def columns_from(data: Any, extra_columns: Iterable[str] = ()) -> Iterator[Columns[int | None]]:
     """Return an iterator over the events of anything that speaks Arrow's protocol, ready to be appended.
 
-    ``data`` may be a DataFrame of pandas or polars, a relation of duckdb, a table or a reader of pyarrow. The
-    ``extra_columns`` of it are put into ``extra``, under their names. Raises InvalidInputError for columns
-    that do not fit, at once; for values that do not fit when their part is read.
+    ``data`` may be a DataFrame of pandas or polars, a relation of duckdb, a table or a reader of pyarrow, or
+    a ``pyarrow.parquet.ParquetFile``, which is read in batches. The ``extra_columns`` of it are put into
+    ``extra``, under their names. Raises InvalidInputError for columns that do not fit, at once; for values
+    that do not fit when their part is read.
 
     >>> pa = load()
     >>> data = pa.table({"time": [1, 2], "message": ["Boot", "Wheel"], "torque": [None, "0.3"]})
@@ -49,14 +50,22 @@ def columns_from(data: Any, extra_columns: Iterable[str] = ()) -> Iterator[Colum
     >>> columns.message, columns.extra, columns.source
     (['Boot', 'Wheel'], [{}, {'torque': '0.3'}], ['User', 'User'])
     """
-    pa = load()
-    if not hasattr(data, "__arrow_c_stream__") and not hasattr(data, "__arrow_c_array__"):
-        raise InvalidInputError("data", type(data).__name__, "must be a table that speaks Arrow's protocol")
-    is_batch = not hasattr(data, "__arrow_c_stream__")
-    reader = pa.RecordBatchReader.from_stream(pa.table(data) if is_batch else data)
-    keys = tuple(extra_columns)
+    reader = _reader(data)
+    keys = Selection.of(extra_columns=extra_columns).extra
     check_schema(reader.schema, keys)
     return _parts(reader, keys)
+
+
+def _reader(data: Any) -> Any:
+    """Return a reader of record batches."""
+    pa = load()
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(data)
+    if hasattr(data, "__arrow_c_array__"):
+        return pa.RecordBatchReader.from_stream(pa.table(data))
+    if hasattr(data, "iter_batches"):
+        return pa.RecordBatchReader.from_batches(data.schema_arrow, data.iter_batches(PART_EVENTS))
+    raise InvalidInputError("data", type(data).__name__, "must be a table that speaks Arrow's protocol")
 
 
 def _parts(reader: Any, extra_columns: tuple[str, ...]) -> Iterator[Columns[int | None]]:

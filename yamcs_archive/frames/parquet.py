@@ -36,8 +36,11 @@ class ParquetSink:
     ([1, 2], 2)
     """
 
-    def __init__(self, write: Callable[[Any], object], schema: pyarrow.Schema) -> None:
+    def __init__(
+        self, write: Callable[[Any], object], schema: pyarrow.Schema, *, group_bytes: int = GROUP_BYTES
+    ) -> None:
         self._pa = load()
+        self._group_bytes_max = group_bytes
         self._schema = schema
         self._group: list[Any] = []
         self._group_events = self._group_bytes = 0
@@ -52,7 +55,7 @@ class ParquetSink:
         self._group.append(batch)
         self._group_events += batch.num_rows
         self._group_bytes += batch.nbytes
-        if self._group_events >= GROUP_EVENTS or self._group_bytes >= GROUP_BYTES:
+        if self._group_events >= GROUP_EVENTS or self._group_bytes >= self._group_bytes_max:
             self._flush()
 
     def finish(self) -> None:

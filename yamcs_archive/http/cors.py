@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 _REQUEST_HEADERS = "accept, authorization, content-encoding, content-type, idempotency-key"
 _METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
 """Methods that may be sent to an unknown path, so that a page can read the 404."""
-_ANSWER_HEADERS = "allow, content-disposition, retry-after"
+_ANSWER_HEADERS = "allow, content-disposition, continuation-token, retry-after"
 """Headers that listed pages may read, in addition to those that a browser shows to every page."""
 _PREFLIGHT_S = "3600"
 """Seconds for which a browser may keep the answer to a preflight; no browser keeps it much longer."""

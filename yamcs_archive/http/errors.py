@@ -16,6 +16,7 @@ from yamcs_archive.errors import (
     InstanceExistsError,
     InvalidInputError,
     MirrorError,
+    MissingPackageError,
     NumbersExhaustedError,
     OtherHistoryError,
     OutcomeUnknownError,
@@ -102,6 +103,7 @@ STATUS_BY_ERROR: tuple[tuple[type[BaseException], int, str], ...] = (
     (OtherHistoryError, 409, "OtherHistoryException"),
     (CursorGoneError, 410, "CursorGoneException"),
     (ReadOnlyError, 405, "ReadOnlyException"),
+    (MissingPackageError, 501, "NotImplementedException"),
     (OutcomeUnknownError, 503, "OutcomeUnknownException"),
     (OutOfSpaceError, 507, "OutOfSpaceException"),
     (UnavailableError, 503, "ServiceUnavailableException"),
@@ -148,6 +150,8 @@ def _text_of(error: BaseException) -> str:
         return error.problem  # the text of a Yamcs server; place and reason are in the detail
     if isinstance(error, ReadOnlyError) and not isinstance(error, MirrorError):
         return f"cannot {error.action}: this server serves the archive read-only"
+    if isinstance(error, MissingPackageError):
+        return f"this server cannot do that without the package {error.package}; install it there"
     if isinstance(error, MemoryError):
         return "this server has no memory left for the request; try again later, or ask for less at once"
     return str(error) if isinstance(error, ArchiveError) else f"internal error: {type(error).__name__}"

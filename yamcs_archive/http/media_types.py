@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from yamcs_archive.wire.codec import JSON, MSGPACK, BatchCodec, Codec
 from yamcs_archive.wire.codecs import BATCH_CODECS, CODECS, JSON_CODEC
+from yamcs_archive.wire.tables import ENDINGS
 
 _WORD = r"[!#$%&'*+.^_`|~0-9a-z-]+"
 _NAME = re.compile(rf"{_WORD}(/{_WORD})?")
@@ -127,6 +128,18 @@ def answer_codec(headers: Mapping[str, str], *, posted: bool = True) -> Codec:
     if accept is not None:
         return CODECS[preferred(accept, _OTHERS)]
     return body_codec(headers) if posted else JSON_CODEC
+
+
+def table_media(headers: Mapping[str, str], *others: str) -> str | None:
+    """Return the media type of a table, if Accept prefers one to JSON and to ``others``; else None.
+
+    >>> table_media({"accept": "application/vnd.apache.parquet, */*;q=0.5"})
+    'application/vnd.apache.parquet'
+    >>> table_media({"accept": "*/*"}) is None
+    True
+    """
+    found = preferred(headers.get("accept", ""), (*others, *ENDINGS))
+    return found if found in ENDINGS else None
 
 
 def body_codec(headers: Mapping[str, str]) -> Codec:

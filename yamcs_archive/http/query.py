@@ -11,12 +11,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import compress, count, islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs
 
 from yamcs_archive.errors import DamagedError, InvalidInputError
 from yamcs_archive.event import Event, Severity
 from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.frames.batches import batches
+from yamcs_archive.frames.columns import Selection
 from yamcs_archive.http.limits import PAGE_EVENTS_DEFAULT
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import PAGE_EVENTS_MAX
@@ -25,6 +27,9 @@ from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.json_scalars import as_integer, as_text
 from yamcs_archive.wire.message_wildcards import Pattern
 from yamcs_archive.wire.page_token import decode_token
+
+if TYPE_CHECKING:
+    import pyarrow
 
 _PARAMETERS_MAX = 1000
 _POS_MAX = 2**63 - 1
@@ -74,6 +79,20 @@ class EventQuery(NamedTuple):
         matches = self.residual.matches
         chosen = ((events, [*map(matches, events.messages)]) for events in found)
         return (events.take(list(compress(count(), which))) for events, which in chosen if any(which))
+
+    def record_batches(
+        self, instance: Instance, selection: Selection, given_up: Callable[[], bool]
+    ) -> Iterator[pyarrow.RecordBatch]:
+        """Return all events that match, oldest first, as the batches of a table. This ends once given up.
+
+        Raises InvalidInputError for a bad filter, and MissingPackageError without pyarrow, at once.
+        """
+        if self.residual is None:
+            table = instance.table(
+                **self.selected, columns=selection.columns, extra_columns=selection.extra, cancelled=given_up
+            )
+            return table.batches()
+        return batches(self.batches(instance, given_up), selection)
 
     def count_events(self, instance: Instance, given_up: Callable[[], bool]) -> int:
         """Return the number of events that match; fewer once given up.
@@ -160,6 +179,9 @@ PARAMETERS = frozenset(("start", "stop", "source", "severity", "q", "filter", "s
 
 PAGE_PARAMETERS = PARAMETERS | {"order", "limit", "next", "pos", "form"}
 """Parameters of a query string that choose a page of events."""
+
+TABLE_PARAMETERS = frozenset(("columns", "extra_columns"))
+"""Parameters of a query string that choose the columns of an answer that is a table."""
 
 
 def event_query(fields: Fields, left_out: Callable[[DamagedError], None] | None = None) -> EventQuery:

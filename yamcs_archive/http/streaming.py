@@ -15,6 +15,7 @@ from dataclasses import replace
 from yamcs_archive.http.limits import GZIP_BYTES_MIN
 from yamcs_archive.http.media_types import takes_gzip
 from yamcs_archive.http.request_and_response import Headers, Response
+from yamcs_archive.wire.tables import PARQUET
 
 _log = logging.getLogger(__name__)
 _GZIP = 31
@@ -93,6 +94,8 @@ def compressed(response: Response, headers: Mapping[str, str]) -> Response:
     (('content-encoding', 'gzip'), ('content-length', '41'))
     """
     body = response.body
+    if ("content-type", PARQUET) in response.headers:  # it is compressed already
+        return response
     if isinstance(body, bytes) and len(body) < GZIP_BYTES_MIN:
         return response
     if not takes_gzip(headers):

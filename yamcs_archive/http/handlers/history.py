@@ -1,4 +1,4 @@
-"""The routes that read history: pages, counts, sources, streams, CSV."""
+"""The routes that read history: pages, counts, sources, streams, CSV. Tables are in :mod:`.tables`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from google.protobuf.message import Message
 from yamcs_archive.event import EXTRA_PAIR_BYTES, Event
 from yamcs_archive.http import query
 from yamcs_archive.http.admission import Lease
+from yamcs_archive.http.handlers.tables import table_of, table_page
 from yamcs_archive.http.left_out import LeftOut, left_out_of
 from yamcs_archive.http.limits import PAGE_BYTES_MAX
+from yamcs_archive.http.media_types import table_media
 from yamcs_archive.http.query import EventQuery
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
 from yamcs_archive.http.streaming import streamed
+from yamcs_archive.wire.codec import CSV, PROTOBUF
 from yamcs_archive.wire.csv_codec import CsvCodec
 from yamcs_archive.wire.page_token import encode_token
 from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
@@ -30,6 +33,8 @@ def list_events(request: Request) -> Response:
     events, more = _first_of(asked.page(instance, request.given_up), asked.limit, request.lease)
     token = encode_token(instance.name, events[-1].key) if more else None
     headers = () if left_out is None else left_out.headers
+    if (media := table_media(request.head.headers, PROTOBUF)) is not None:
+        return table_page(request, media, events, token, headers)
     return reply(codec.media, codec.page(events, token, asked.form), headers=headers)
 
 
@@ -89,15 +94,22 @@ def list_sources(request: Request) -> Response:
 def stream_events(request: Request) -> Response:
     """Answer all events that the body asks for, oldest first, as they are read.
 
-    In protobuf each message has its length before it; JSON objects follow one another directly.
+    In protobuf each message has its length before it; JSON objects follow one another directly. Or they are
+    a table.
     """
     asked = _asked(request, today.StreamEventsRequest(), (), left_out_of(request.head))
+    if (media := table_media(request.head.headers, PROTOBUF)) is not None:
+        return table_of(request, media, asked)
     events = asked.batches(request.instance(), request.given_up)
     return streamed(request.codec.media, map(request.codec.stream, events))
 
 
 def export_events(request: Request) -> Response:
-    """Answer all events that the query string asks for as CSV, oldest first."""
+    """Answer all events that the query string asks for as CSV, oldest first; or as a table."""
+    if (media := table_media(request.head.headers, CSV)) is not None:
+        fields = query.fields_of_query(request.head.query, query.PARAMETERS)
+        asked = request.permitted(query.event_query(fields, left_out_of(request.head)))
+        return table_of(request, media, asked, file=True)
     fields = query.fields_of_query(request.head.query, query.PARAMETERS | {"columns", "delimiter"})
     codec = CsvCodec(fields.text("columns"), fields.text("delimiter"))
     asked = request.permitted(query.event_query(fields, left_out_of(request.head)))
