@@ -146,10 +146,13 @@ class BatchMaker:
 
 
 class _GrowingDictionary(dict[str | None, int]):
-    """The values of one column of a stream so far, each with its code; that of None is -1."""
+    """The values of one column of a stream so far, each with its code.
+
+    None has a code that is there, because some readers check the codes of nulls too.
+    """
 
     def __init__(self, pa: Any) -> None:
-        super().__init__({None: -1})
+        super().__init__({None: 0})
         self._pa = pa
         self._values = pa.array([], pa.string())
 
@@ -165,7 +168,7 @@ class _GrowingDictionary(dict[str | None, int]):
             return pa.DictionaryArray.from_arrays(pa.nulls(len(column.codes), pa.int32()), self._values)
         if len(self) + len(column.values) > DICTIONARY_MAX + 1:
             self.clear()
-            self[None] = -1
+            self[None] = 0
         known = len(self) if len(self) > 1 else 0
         new = np.fromiter(map(self.__getitem__, column.values), np.int32, len(column.values))
         if len(self) != known:
@@ -173,6 +176,7 @@ class _GrowingDictionary(dict[str | None, int]):
         codes = new.take(column.codes)
         valid = None
         if None in column.values:
-            valid = pa.py_buffer(np.packbits(codes >= 0, bitorder="little"))
+            holds = column.codes != column.values.index(None)
+            valid = pa.py_buffer(np.packbits(holds, bitorder="little"))
         indexes = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
         return pa.DictionaryArray.from_arrays(indexes, self._values, safe=False)
