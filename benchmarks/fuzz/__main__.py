@@ -18,13 +18,13 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.fuzz import http_targets, storage_targets, wire_targets
+from benchmarks.fuzz import http_targets, log_targets, storage_targets, wire_targets
 from benchmarks.fuzz.runner import ROUND_INPUTS, Fault, Outcome, repeat, run_round
 from benchmarks.fuzz.targets import Target
 
 TARGETS = {
     target.name: target
-    for module in (wire_targets, storage_targets, http_targets)
+    for module in (wire_targets, log_targets, storage_targets, http_targets)
     for target in module.TARGETS
 }
 """All targets, by name."""
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name, total in totals.items():
         if total.inputs:
             print(
-                f"{name:10} {total.inputs:9} inputs, {total.accepted:9} accepted, {total.seconds:8.1f} s,"
+                f"{name:13} {total.inputs:9} inputs, {total.accepted:9} accepted, {total.seconds:8.1f} s,"
                 f" {total.peak_mib} MiB, {len(total.faults)} faults"
             )
     for fault in faults:

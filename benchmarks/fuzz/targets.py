@@ -24,6 +24,12 @@ class Target(NamedTuple):
     """Rounds of this target among those of the others; small where an input takes milliseconds."""
 
 
+def refused(error: Exception) -> bool:
+    """Return False: not accepted. AssertionError if the error gives no reason."""
+    assert str(error), repr(error)
+    return False
+
+
 CRITICAL = (
     *(bytes([value]) for value in (0, 1, 9, 10, 13, 32, 127, 128, 255)),
     b"\xff\xff\xff\xff",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgpack
 from msgspec.structs import replace
 
-from benchmarks.fuzz.targets import CRITICAL, Target
+from benchmarks.fuzz.targets import CRITICAL, Target, refused
 from yamcs_archive import Event, EventKey, Filter, Severity
 from yamcs_archive.errors import ArchiveError, FilterError, InvalidInputError
 from yamcs_archive.event import validate
@@ -97,18 +97,12 @@ def _completed(event: Event) -> Event | None:
     return found
 
 
-def _refused(error: ArchiveError) -> bool:
-    """Return False: not accepted. AssertionError if the error gives no reason."""
-    assert str(error), repr(error)
-    return False
-
-
 def _json_body() -> Callable[[bytes], bool]:
     def take(text: bytes) -> bool:
         try:
             _, event = json.decode_event(text)
         except InvalidInputError as error:
-            return _refused(error)
+            return refused(error)
         whole = _completed(event)
         if whole is not None:
             _, again = json.decode_event(json.encode(json.sent(whole)))
@@ -123,7 +117,7 @@ def _protobuf_body() -> Callable[[bytes], bool]:
         try:
             _, event = protobuf.decode_event(text)
         except InvalidInputError as error:
-            return _refused(error)
+            return refused(error)
         whole = _completed(event)
         if whole is not None:
             _, again = protobuf.decode_event(protobuf.encode_event(whole, Form.TODAY))
@@ -202,7 +196,7 @@ def _filter() -> Callable[[bytes], bool]:
         except UnicodeDecodeError:
             return False
         except FilterError as error:
-            return _refused(error)
+            return refused(error)
         for event in _COMPLETE:
             assert one.bounds.admits(event) or not one.matches(event), "the bounds exclude a matching event"
         return True
@@ -220,7 +214,7 @@ def _texts(*readers: Callable[[str], str | None]) -> Callable[[bytes], bool]:
             try:
                 again = reader(text)
             except ArchiveError as error:
-                _refused(error)
+                refused(error)
                 continue
             accepted = True
             assert again in (None, text), "another text has the same value"

@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.http.feeds import waitress_server
 from tests.importers.logs.samples import LOGS, PATTERN
 from tests.importers.logs.test_forms import EVENTS_AND_REJECTS
-from tests.importers.test_file import events_in
+from tests.importers.logs.test_numbering import same_numbers
+from tests.importers.test_file import command, events_in
+from yamcs_archive import Archive, Instance
+from yamcs_archive.cli.reject_file import RejectFile
+from yamcs_archive.files.reading import Rejected
 from yamcs_archive.importers.formats import FORMATS
 
 OPTIONS = {
@@ -254,3 +259,72 @@ def test_years_and_zones_that_were_assumed_are_said(run: Run, data: Path, tmp_pa
     with path.open("a") as stream:
         stream.write("Jan  3 00:00:00 gs1 cron[1]: c\n")
     assert "3 read, 1 stored, 2 duplicates" in run(*into).out
+
+
+def test_a_log_goes_to_a_served_archive_and_accidental_conflicts_are_resolved_there(
+    run: Run, archive: Archive, sim: Instance, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.log"
+    first, second = same_numbers()
+    path.write_text(f"5 {first}\n")
+    how = ["--pattern", r"(?P<time>\d+) (?P<message>.*)", "--time-format", "unix"]
+    with waitress_server(archive) as port:
+        into = ("events", "import", path, "--url", f"http://127.0.0.1:{port}", "--instance", "sim", *how)
+        assert run(*into).out.startswith("1 read, 1 stored")
+        path.write_text(f"5 {second}\n5 {second}\n")
+        for stored in (2, 0):
+            ran = run(*into)
+            assert (ran.status, ran.out) == (
+                0,
+                f"2 read, {stored} stored, {2 - stored} duplicates, 0 conflicts, 0 expired\n",
+            )
+    assert sorted(event.message for event in sim.events()) == sorted([first, second, second])
+
+
+def test_a_log_comes_through_a_pipe(data: Path) -> None:
+    given = LOGS["journald"][0]
+    into = ("events", "import", "-", "--data", data, "--instance", "sim", "--format", "journald")
+    status, out, err = command(*into, given=given)
+    assert (status, out.decode().split(",")[1]) == (1, " 2 stored")
+    assert "refused: entry 3" in err
+    status, out, _ = command(*into, "--dry-run", given=given)
+    assert out.decode().splitlines()[-1] == "4 read, 2 refused; nothing was stored"
+
+
+def test_ctrl_c_leaves_the_rejects_so_far_and_what_was_stored(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, rejects = tmp_path / "a.log", tmp_path / "r.jsonl"
+    path.write_text("".join(f"{n} m{n}\n" + "bad\n" * (n % 100 == 0) for n in range(25_000)))
+    added = RejectFile.add
+
+    def interrupted(self: RejectFile, rejected: Rejected) -> None:
+        added(self, rejected)
+        if rejected.place == "line 20000":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(RejectFile, "add", interrupted)
+    how = ["--pattern", r"(?P<time>\d+) (?P<message>.*)", "--time-format", "unix", "--rejects", rejects]
+    into = ("events", "import", path, "--data", data, "--instance", "sim", *how)
+    assert run(*into).status == 130
+    assert 10_000 <= len(events_in(data)) < 25_000
+    assert rejects.read_bytes().count(b"\n") >= 198
+    monkeypatch.setattr(RejectFile, "add", added)
+    run(*into)
+    assert len(events_in(data)) == 25_000
+    assert rejects.read_bytes().count(b"\n") == 250
+
+
+@pytest.mark.parametrize("form", LOGS)
+def test_a_full_disk_for_rejects_is_said_and_leaves_no_half_file(
+    run: Run, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RejectFile, "add", full)
+    into = ("events", "import", log(tmp_path, form), "--data", data, "--instance", "sim", *arguments(form))
+    ran = run(*into, "--rejects", tmp_path / "r.jsonl")
+    assert ran.status == 1
+    assert "r.jsonl" in ran.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["data", f"{form}.log"])

@@ -7,7 +7,7 @@
 3. These numbers are negative: -2**31 to -1. The archive numbers a source's next event by the greatest number
    that it ever had, and numbers spread over the positive ones would leave it few.
 4. Two events that differ may have one number, very rarely: then the archive refuses the second as a conflict,
-   and :func:`stored_beside` tries the following numbers.
+   and :func:`stored_beside` tries others, far from those of repetitions.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ COUNTED_MAX = 100_000
 """Different events whose repetitions are counted, at least; between one and two times as many are held."""
 _SPAN = 1 << 31
 _TRIES = 8
+_STRIDE = 0x4F1BBCDD
+"""Steps from one try to the next: odd, and so far that no repetitions of another event are near."""
 _REPEATED_MAX = 1_000_000
 
 Store = Callable[[Columns[int | None]], AppendCounts]
@@ -67,8 +69,8 @@ class Numbering:
     """Gives each event of a log its number."""
 
     def __init__(self) -> None:
-        self._young: dict[tuple[int | None, str, int], int] = {}
-        self._old: dict[tuple[int | None, str, int], int] = {}
+        self._young: dict[tuple[int | None, str, int, int], int] = {}
+        self._old: dict[tuple[int | None, str, int, int], int] = {}
 
     def number(self, event: Event) -> int:
         """Return the number of the next event of the log.
@@ -79,7 +81,8 @@ class Numbering:
         True
         """
         base = content_number(event.message, event.severity, event.type, event.extra)
-        key = (event.generation_time, event.source, base)
+        # Two messages of one number are two events: their hashes differ.
+        key = (event.generation_time, event.source, base, hash(event.message))
         seen = self._young.get(key)
         if seen is None:
             seen = self._old.get(key, 0)
@@ -103,7 +106,7 @@ def stored_beside(store: Store) -> Store:
             if not tried:
                 break
             again = part.take(tried)
-            numbers = [further(number, step) for number in again.seq_number if number is not None]
+            numbers = [further(number, step * _STRIDE) for number in again.seq_number if number is not None]
             try:
                 more = store(again._replace(seq_number=numbers))
             except ArchiveError as error:

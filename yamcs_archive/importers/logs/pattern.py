@@ -38,9 +38,9 @@ class Reading:
     """What words mean, in lower case, where it differs from the usual."""
 
     def severity(self, word: str, extra: dict[str, str]) -> Severity:
-        """Return the severity of a word, which ``extra`` keeps unless it is this archive's own name of it."""
+        """Return the severity of a word, which ``extra`` keeps unless it is this archive's name of it."""
         found = severities.by_word(word, self.severities)
-        if word != found.name:
+        if word.upper() != found.name:
             extra.setdefault("severity", word)
         return found
 
