@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all")
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="an instance; default: all")
     parser.set_defaults(run=run)
 
 

@@ -33,7 +33,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " group, clock, and how long a sync takes (twenty pages, to a file without a name); of each instance"
         " readers, backlog, and events of improbable times; of a server whether it is ready, and how far its"
         " copies are behind. Says what to do about each fault, and exits with 1 if there is any. Nothing is"
-        " changed. With --url the server examines itself, which must allow it (serve --allow-operations)."
+        " changed. With --url the server examines itself, which must allow it (the"
+        " permission ManageArchive; without users, serve --allow-operations)."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)

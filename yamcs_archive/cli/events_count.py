@@ -18,7 +18,8 @@ EPILOG = """examples:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Print the number of events that the options choose, those that events log --lines all would show."
+        "Print how many events there are, or how many the options choose: as many as events log --lines all"
+        " shows."
         " The number of all events, or of all of some sources, is known without reading any."
     )
     parser.epilog = EPILOG

@@ -37,30 +37,32 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " too, or written in $EDITOR if stdin is a terminal",
     )
     parser.add_argument(
-        "--date", type=parse_date, metavar="DATE", help=f"generation time; default: now; {FORMS}"
+        "--date", type=parse_date, metavar="DATE", help=f"the generation time; default: now. {FORMS}"
     )
     parser.add_argument(
         "--sequence-number",
         type=whole(SEQ_NUMBER_MIN, SEQ_NUMBER_MAX),
         metavar="N",
-        help="sequence number; default: the source's next",
+        help="the sequence number; default: the source's next one",
     )
     parser.add_argument(
         "--severity",
         choices=[name.lower() for name in Severity.__members__],
         default="info",
         type=str.lower,
-        help="default: info",
+        help="the severity; default: %(default)s",
     )
-    parser.add_argument("--source", metavar="NAME", default="", help="default: User")
-    parser.add_argument("--type", metavar="TEXT", help="kind of event")
+    parser.add_argument(
+        "--source", metavar="NAME", default="", help="where the event comes from; default: User"
+    )
+    parser.add_argument("--type", metavar="TEXT", help="the kind of event")
     parser.add_argument(
         "--extra",
         metavar="KEY=VALUE",
         action="append",
         default=[],
         type=_pair,
-        help="further text by name; repeatable",
+        help="a further text, by its name; repeatable",
     )
     parser.add_argument("--show", action="store_true", help="print the stored event as JSON")
     parser.set_defaults(run=run)

@@ -32,7 +32,9 @@ LINES_MAX = 2**63 - 1
 """Largest number of lines: that of a signed 64-bit counter."""
 _ALL = "all"
 _ARROW = "arrow"
-_FORMAT_HELP = "arrow: an Arrow IPC stream, for a file or a pipe; default: %(default)s"
+_FORMAT_HELP = (
+    "how events are shown; arrow is an Arrow IPC stream, for a file or a pipe; default: %(default)s"
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +52,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--lines",
         type=_lines,
         metavar="N",
-        help=f"number of events, the newest ones, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with --since"
-        " or --until",
+        help=f"how many of the newest events to show, or {_ALL}; default: {LINES_DEFAULT}, or {_ALL} with"
+        " --since or --until",
     )
     amount.add_argument(
         "--first",
         type=whole(0, LINES_MAX),
         metavar="N",
-        help="number of events, the oldest ones from --since on",
+        help="how many of the oldest events to show, from --since on",
     )
     add_query_options(parser, beside_skipping="; not with --follow and cursors")
     _add_following(parser)
@@ -69,7 +71,7 @@ def _add_following(parser: argparse.ArgumentParser) -> None:
     """Add the options that show events in the order in which they were stored."""
     parser.add_argument("-f", "--follow", action="store_true", help="then wait for new events and show them")
     parser.add_argument(
-        "--after-cursor", metavar="CURSOR", help="all events stored after this cursor, in that order"
+        "--after-cursor", metavar="CURSOR", help="show all events stored after this cursor, in that order"
     )
     parser.add_argument(
         "--show-cursor",
@@ -90,26 +92,26 @@ def _add_appearance(parser: argparse.ArgumentParser) -> None:
         help=f"the columns to show, separated by commas: {', '.join(ALL)}, extra.KEY; default: the most"
         " telling ones in a table, all in csv, tsv and arrow, the form of the API in json and jsonl",
     )
-    parser.add_argument("--reverse", action="store_true", help="newest first")
+    parser.add_argument("--reverse", action="store_true", help="show the newest event first")
     zone = parser.add_mutually_exclusive_group()
-    zone.add_argument("--utc", action="store_true", help="times in UTC (the default)")
+    zone.add_argument("--utc", action="store_true", help="show times in UTC (the default)")
     zone.add_argument(
         "--local",
         action="store_true",
-        help="times of table, csv and tsv in local time, with its offset from UTC",
+        help="show the times of table, csv and tsv in local time, with its offset from UTC",
     )
     parser.add_argument(
         "--color",
         choices=WHEN,
         default="auto",
-        help="colours of severities in the table; auto: on a terminal, unless NO_COLOR is set; default:"
+        help="colour the severities in the table; auto: on a terminal, unless NO_COLOR is set; default:"
         " %(default)s",
     )
     parser.add_argument(
         "--no-pager",
         action="store_true",
-        help="on a terminal, do not pass what is longer than the screen to less (or YAMCS_ARCHIVE_PAGER, or"
-        " PAGER)",
+        help="on a terminal, do not pass what is longer than the screen to a pager: less, or the command in"
+        " YAMCS_ARCHIVE_PAGER or PAGER",
     )
 
 

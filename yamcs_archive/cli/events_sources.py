@@ -24,8 +24,8 @@ _CHOOSING = ("since", "until", "source", "severity", "type", "filter")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Print the sources, sorted, each with the number of its events that the options choose. Without such"
-        " options also the sources whose events are all pruned, with 0; with them only sources that have one."
+        "List the sources, sorted, each with the number of its events. Options choose the events that count;"
+        " then a source without any is left out. Without them a source whose events are all pruned has 0."
     )
     parser.epilog = EPILOG
     add_target_options(parser)
@@ -34,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=("table", "json", "names"),
         default="table",
-        help="names: one name on each line, and nothing is counted that need not be; default: %(default)s",
+        help="how the sources are shown; names: one name on each line, and nothing is counted unless events"
+        " are chosen; default: %(default)s",
     )
     parser.set_defaults(run=run)
 

@@ -23,7 +23,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         " containers and of scripts."
     )
     parser.epilog = EPILOG
-    parser.add_argument("--url", type=url_argument, default=URL, help="the server (default: %(default)s)")
+    parser.add_argument("--url", type=url_argument, default=URL, help="the server; default: %(default)s")
     parser.add_argument(
         "--alive",
         action="store_true",
@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         type=_seconds,
         default=TIMEOUT_S_DEFAULT,
-        help="seconds to wait for the answer (default: %(default)s)",
+        help="how many seconds to wait for the answer; default: %(default)s",
     )
     parser.set_defaults(run=run)
 

@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
-    parser.add_argument("name", metavar="NAME", type=instance_name, help="letters, digits, '.', '_' and '-'")
+    parser.add_argument(
+        "name", metavar="NAME", type=instance_name, help="its name: letters, digits, '.', '_' and '-'"
+    )
     parser.set_defaults(run=run)
 
 

@@ -27,8 +27,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
-    parser.add_argument("name", metavar="INSTANCE", type=not_empty, help="its name")
-    parser.add_argument("--confirm", metavar="NAME", help="its name once more, instead of the prompt")
+    parser.add_argument("name", metavar="INSTANCE", type=not_empty, help="the name of the instance")
+    parser.add_argument(
+        "--confirm", metavar="NAME", help="the same name, typed once more, instead of the prompt"
+    )
     parser.set_defaults(run=run)
 
 

@@ -25,9 +25,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
-    parser.add_argument("name", metavar="OLD", type=not_empty, help="its name")
+    parser.add_argument("name", metavar="OLD", type=not_empty, help="the name of the instance")
     parser.add_argument(
-        "new_name", metavar="NEW", type=instance_name, help="letters, digits, '.', '_' and '-'"
+        "new_name", metavar="NEW", type=instance_name, help="its new name: letters, digits, '.', '_' and '-'"
     )
     parser.set_defaults(run=run)
 

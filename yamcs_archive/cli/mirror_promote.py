@@ -15,7 +15,7 @@ EPILOG = """example:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Make a copy whose source is gone an archive of its own, to which events can be appended. Its cursors"
+        "Let a copy take events of its own, because its source is gone. Its cursors"
         " stay valid. It does not follow its source again: 'mirror --resync' sets it aside, and starts a new"
         " copy."
     )

@@ -21,19 +21,26 @@ from yamcs_archive.results import Fault
 def add_query_options(parser: argparse.ArgumentParser, *, beside_skipping: str = "") -> None:
     """Add the options that choose events; ``beside_skipping`` ends the help of ``--skip-damaged``."""
     parser.add_argument(
-        "-s", "--since", type=parse_date, metavar="DATE", help=f"events from this time on: {FORMS}"
+        "-s", "--since", type=parse_date, metavar="DATE", help=f"only events from this time on: {FORMS}"
     )
-    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="events before this time")
-    parser.add_argument("--source", action="append", metavar="NAME", help="events of this source; repeatable")
+    parser.add_argument("-u", "--until", type=parse_date, metavar="DATE", help="only events before this time")
+    parser.add_argument(
+        "--source", action="append", metavar="NAME", help="only events of this source; repeatable"
+    )
     parser.add_argument(
         "--severity",
         choices=[name.lower() for name in Severity.__members__],
         type=str.lower,
-        help="events of this severity and above",
+        help="only events of this severity and above",
     )
-    parser.add_argument("--type", action="append", metavar="TEXT", help="events of this type; repeatable")
     parser.add_argument(
-        "--filter", type=_filter, metavar="EXPR", help="an expression of the filter language (docs/filter.md)"
+        "--type", action="append", metavar="TEXT", help="only events of this type; repeatable"
+    )
+    parser.add_argument(
+        "--filter",
+        type=_filter,
+        metavar="EXPR",
+        help="only events that match this expression (docs/filter.md)",
     )
     parser.add_argument(
         "--skip-damaged",

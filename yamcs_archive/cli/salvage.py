@@ -40,7 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=data_directory,
         help="the new archive's directory: one that does not exist yet, or an empty one",
     )
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all in the directory")
+    parser.add_argument(
+        "instances", metavar="INSTANCE", nargs="*", help="an instance; default: all in the directory"
+    )
     parser.set_defaults(run=run)
 
 

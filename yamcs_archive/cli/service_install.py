@@ -50,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", type=_path, help="the configuration file of serve, which must be there"
     )
     parser.add_argument(
-        "--data", metavar="DIR", type=_path, help="the archive's directory (default: /var/lib/NAME)"
+        "--data", metavar="DIR", type=_path, help="the archive's directory; default: /var/lib/NAME"
     )
     parser.add_argument(
         "--instance",
@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ACCOUNT",
         type=_checked(check_user_name),
         default=NAME,
-        help="the account that runs the server, with a group of the same name (default: %(default)s)",
+        help="the account that runs the server, with a group of the same name; default: %(default)s",
     )
     parser.add_argument(
         "--socket",
@@ -86,14 +86,14 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         "--name",
         type=_checked(check_unit_name),
         default=NAME,
-        help="the name of the units (default: %(default)s)",
+        help="the name of the units; default: %(default)s",
     )
     parser.add_argument(
         "--directory",
         metavar="DIR",
         type=_path,
         default=DIRECTORY,
-        help="where the units are (default: %(default)s)",
+        help="where the units are; default: %(default)s",
     )
 
 

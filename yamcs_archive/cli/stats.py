@@ -52,9 +52,11 @@ def add_instances_and_format(parser: argparse.ArgumentParser) -> None:
         type=not_empty,
         action="append",
         default=[],
-        help="an instance; repeatable; default: all",
+        help="only this instance; repeatable; default: all",
     )
-    parser.add_argument("--format", choices=("table", "json"), default="table", help="default: %(default)s")
+    parser.add_argument(
+        "--format", choices=("table", "json"), default="table", help="how it is shown; default: %(default)s"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

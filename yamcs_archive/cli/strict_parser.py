@@ -3,7 +3,7 @@
 1. An option has the names that the reference lists, and no abbreviations: they would become API unnoticed.
 2. A text may begin with a dash (``--filter -wheel``), unless it is the name of an option of the command.
 3. An error names the option, the value and the rule. It shows nothing that comes before an ``@`` of a URL.
-4. This module imports nothing but argparse: a command's module is loaded when the command is chosen.
+4. This module imports next to nothing but argparse: a command's module is loaded when the command is chosen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,23 @@ _USERINFO = re.compile(r"(?:(?<=//).*|[^\s'\":]+:(?!//)\S*)@")
 """A user and a password in an argument, in a URL or as for ``curl -u``; errors do not show them."""
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps descriptions, and leaves texts of several lines, which are examples, as they are.
+
+    Words with a hyphen, as the names of options, stay whole.
+    """
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text.strip():
+            return "".join(f"{indent}{line}" for line in text.splitlines(keepends=True))
+        return "\n".join(indent + line for line in self._split_lines(text, width - len(indent)))
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        from textwrap import wrap  # noqa: PLC0415  # only for help
+
+        return wrap(" ".join(text.split()), width, break_on_hyphens=False)
+
+
 class Parser(argparse.ArgumentParser):
     """Reads a command line by the rules above.
 
@@ -36,7 +53,7 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, *, module: str | None = None, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+        super().__init__(allow_abbrev=False, formatter_class=HelpFormatter, **options)
         self._module = module
 
     def load(self) -> None:

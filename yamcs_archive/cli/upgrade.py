@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         parser, instead="a server brings its archive forward by itself; look at its directory with --data DIR"
     )
     parser.add_argument("--check", action="store_true", help="change nothing")
-    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="default: all")
+    parser.add_argument("instances", metavar="INSTANCE", nargs="*", help="an instance; default: all")
     parser.set_defaults(run=run)
 
 

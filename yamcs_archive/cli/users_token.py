@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="LABEL",
         type=label,
         default="service",
-        help="its name; default: %(default)s",
+        help="the name of the token; default: %(default)s",
     )
     one.add_argument("--revoke", metavar="LABEL", type=label, help="revoke the token of that name")
     parser.set_defaults(run=run)

@@ -38,8 +38,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Read everything that is stored and compare its parts: checksums, the order of the events, zone maps,"
         " sources, and commits. Prints a line for each instance and one for each fault, and exits with 1 if"
         " there is any. Nothing is changed; others may read and write meanwhile. With --url the server reads,"
-        " which must allow it (serve --allow-operations). Without both, COPY is a folder of backups, a"
-        " backup's file, or -: all of it is read and compared with its manifest."
+        " which must allow it (the permission ManageArchive; without users, serve --allow-operations)."
+        " Without both, COPY is a folder of backups, a backup's file, or -: all of it is read and compared"
+        " with its manifest."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
@@ -52,7 +53,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "instances",
         metavar="INSTANCE|COPY",
         nargs="*",
-        help="with --data or --url instances, default: all of the archive; without it backups",
+        help="with --data or --url: instances, default: all; without them: backups",
     )
     parser.set_defaults(run=run)
 
