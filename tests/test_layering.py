@@ -30,7 +30,8 @@ __main__
     activity, reports         <- what monitors and operators ask
                \\  /
     user_paths, whole_files, times, time_units, scalars, limits, credentials, missing_packages, errors
-    wall_clock                                       <- credentials: of a served archive, and its URL
+    fitting, wall_clock                              <- fitting: long texts, made fit for an event
+                                                     <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
 Within storage:
@@ -143,16 +144,20 @@ BELOW = {
     "aio": MODEL | {"archive", "filter", "instance"},
     "wire": LOWEST
     | NUMPY
+    | {"fitting"}
     | {"frames", "activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
     "client": MODEL
     | ENGINE
     | {"arguments", "backups", "credentials", "filter", "frames", "gathering", "wire"},
     "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
-    "logging": MODEL | {"arguments", "credentials", "instance", "archive", "client"},
+    "fitting": {"limits"},
+    "logging": MODEL | {"fitting", "arguments", "credentials", "instance", "archive", "client"},
     "importers": LOWEST
     | {"event", "results", "chunked_append", "instance", "wire", "client", "credentials", "columns"}
     | {"files"},
-    "http": MODEL | {"access", "arguments", "frames", "instance", "archive", "wire", "filter", "credentials"},
+    "http": MODEL
+    | {"access", "arguments", "frames", "instance", "archive", "wire", "filter", "credentials"}
+    | {"missing_packages"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
@@ -178,6 +183,7 @@ ONLY_IN = {
     "polars": {"frames"},
     "msgpack": ENGINE | {"wire"},
     "google": {"wire", "http"},
+    "opentelemetry": {"wire"},
     "msgspec": ENGINE
     | {"access", "coercion", "event", "wire", "client", "cli", "files", "frames", "http"}
     | {"importers", "logging"},
@@ -249,6 +255,7 @@ def test_the_picture_has_no_circle() -> None:
         *LOWEST,
         *NUMPY,
         "credentials",
+        "fitting",
         "access",
         "activity",
         "reports",

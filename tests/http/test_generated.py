@@ -36,7 +36,7 @@ from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 from yamcs_archive.wire.protobuf_scan import varint
 from yamcs_archive.wire.tables import ENDINGS
 
-NDJSON, MSGPACK = "application/x-ndjson", "application/msgpack"
+NDJSON, MSGPACK, OTLP = "application/x-ndjson", "application/msgpack", "application/x-protobuf"
 Case = schemathesis.Case[Any]
 SEED = 2016
 INSTANCE = "sim"
@@ -130,7 +130,10 @@ schemathesis.openapi.media_type(
 schemathesis.openapi.media_type(MSGPACK, ANY_BYTES | _several(FIELDS.map(msgpack.packb)))
 
 
-@schemathesis.serializer(PROTOBUF, NDJSON, MSGPACK)
+schemathesis.openapi.media_type(OTLP, ANY_BYTES)
+
+
+@schemathesis.serializer(PROTOBUF, NDJSON, MSGPACK, OTLP)
 def _as_it_is(_: schemathesis.SerializationContext, value: Any) -> Any:
     return value if isinstance(value, bytes) else str(value).encode()
 
@@ -185,7 +188,7 @@ def unfit_requests_are_refused(_: Any, response: schemathesis.Response, case: Ca
     # A byte order mark and white space are ignored, so this body may count as empty.
     sent = (body.encode() if isinstance(body, str) else body).removeprefix(b"\xef\xbb\xbf").strip()
     kind = str(request.headers.get("content-type", JSON))
-    if JSON in contents and sent and kind != PROTOBUF:
+    if JSON in contents and sent and kind not in (PROTOBUF, OTLP):
         assert fits(msgspec.json.decode(sent), contents[JSON]["schema"]), f"taken: {sent!r}"
 
 
@@ -194,7 +197,7 @@ def fitting_requests_are_accepted(context: Any, response: schemathesis.Response,
 
     Bodies of bytes are left out, because a schema cannot say which of them are right.
     """
-    binary = case.media_type in (PROTOBUF, NDJSON, MSGPACK)
+    binary = case.media_type in (PROTOBUF, NDJSON, MSGPACK, OTLP)
     if not binary and not any(reason in response.content for reason in BEYOND_SCHEMAS):
         positive_data_acceptance(context, response, case)
 

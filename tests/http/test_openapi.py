@@ -95,7 +95,8 @@ OPERATIONS = [
     for method, said in methods.items()
     if method != "parameters"
 ]
-LIKE_YAMCS = [one for one in OPERATIONS if one.said["tags"][0] not in ("Logins", "Operations")]
+OTHERS = ("Logins", "Operations", "OpenTelemetry")
+LIKE_YAMCS = [one for one in OPERATIONS if one.said["tags"][0] not in OTHERS]
 """Those that every server has. The others, of users and of operators, have tests of their own."""
 every_operation = pytest.mark.parametrize("described", LIKE_YAMCS, ids=str)
 with_body = pytest.mark.parametrize("described", [one for one in LIKE_YAMCS if one.takes()], ids=str)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.child import ROOT, WAIT_S
 from tests.http.feeds import uvicorn_at
@@ -86,6 +87,34 @@ def test_the_program_with_a_url_stores_there(archive: Archive, tmp_path: Path) -
     with uvicorn_at(archive, 0) as port:
         run(block("In two lines", 1).replace("8090", str(port)), tmp_path)
     assert [event.message for event in sim.events()] == ["Bench is up"]
+
+
+def test_the_program_with_opentelemetry_stores_at_the_server(archive: Archive, tmp_path: Path) -> None:
+    sim = archive.instance("simulator", create=True)
+    with uvicorn_at(archive, 0) as port:
+        run(block("OpenTelemetry").replace("8090", str(port)), tmp_path)
+    [event] = sim.events()
+    assert (event.message, event.source, event.severity.name) == ("Wheel 3 lost", "aocs", "DISTRESS")
+    assert (event.extra["rpm"], event.extra["otel.scope.name"]) == ("0", "wheels")
+
+
+def test_the_variables_and_the_collector_s_endpoint_are_those_of_the_route(
+    archive: Archive, tmp_path: Path
+) -> None:
+    section = PAGE.partition("\n## OpenTelemetry\n")[2]
+    sim = archive.instance("simulator", create=True)
+    variables = re.findall(r"^\$ export (OTEL_\w+)=(\S+)$", section, re.MULTILINE)
+    assert len(variables) == 2
+    (endpoint,) = yaml.safe_load(re.findall(r"^```yaml\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)[0])[
+        "exporters"
+    ]["otlphttp/archive"].values()
+    program = block("OpenTelemetry").replace("OTLPLogExporter(endpoint)", "OTLPLogExporter()")
+    assert f'endpoint = "{endpoint}"' in program
+    with uvicorn_at(archive, 0) as port:
+        given = {name: value.replace("8090", str(port)) for name, value in variables}
+        setting = "".join(f"os.environ[{name!r}] = {value!r}\n" for name, value in given.items())
+        run(f"import os\n{setting}{program}", tmp_path)
+    assert sim.count() == 1
 
 
 def test_every_attribute_that_the_page_names_is_there(

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from tests.logging.conftest import Make, logger_of, stored
 from yamcs_archive import Archive, Instance, InvalidInputError, Severity
 from yamcs_archive.event import validate
+from yamcs_archive.fitting import bounded
 from yamcs_archive.limits import ATTACHED_BYTES_MAX, MESSAGE_BYTES_MAX
 from yamcs_archive.logging import ArchiveHandler
-from yamcs_archive.logging.records import EventMaker, Taken, bounded, taken
+from yamcs_archive.logging.records import EventMaker, Taken, taken
 
 
 def test_a_record_is_an_event_with_all_that_the_record_has(make: Make, sim: Instance) -> None:

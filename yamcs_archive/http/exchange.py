@@ -28,7 +28,7 @@ from yamcs_archive.http.errors import (
     forbidden,
     unauthorized,
 )
-from yamcs_archive.http.media_types import answer_codec, content_encoding
+from yamcs_archive.http.media_types import answer_codec, content_encoding, media_type
 from yamcs_archive.http.query import refuse_form
 from yamcs_archive.http.request import Request, Services
 from yamcs_archive.http.request_and_response import Head, Pending, RequestFailedError, Response, Work
@@ -96,6 +96,8 @@ class Exchange:
     def find_route(self) -> Route:
         """Return the route. Raises an ArchiveError if there is none, or for a page of another origin."""
         self._route, self._names = route_of(self.head)
+        if self._route.codec is not None:
+            self.codec = self._route.codec(media_type(self.head.headers))
         if (refusal := self._services.origins.refusal(self.head)) is not None:
             raise forbidden(refusal)
         return self._route

@@ -25,6 +25,7 @@ from yamcs_archive.http.handlers import (
     login,
     metrics,
     operations,
+    otlp,
     retention,
     server,
 )
@@ -32,6 +33,8 @@ from yamcs_archive.http.limits import LOGIN_BYTES_MAX
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Head, Pending, Response, Work
 from yamcs_archive.limits import BODY_BYTES_MAX
+from yamcs_archive.wire.codec import Codec
+from yamcs_archive.wire.otlp_codec import otlp_codec
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class Route:
     """What the caller must be permitted, for the instance in the path if any; None: a login is enough."""
     is_open: bool = False
     """Everybody may use it, without a login."""
+    codec: Callable[[str], Codec] | None = None
+    """Gives the codec of the answer, by the media type of the body; None: that of the API."""
     body_bytes_max: int = BODY_BYTES_MAX
     """Largest body, unless it ``streams``."""
 
@@ -83,6 +88,12 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     ),
     "/api/archive/{instance}/events:batch": (
         Route("POST", append.create_events, Work.LONG, streams=True, permission=_WRITE),
+    ),
+    "/api/archive/{instance}/v1/logs": (
+        Route("POST", otlp.export_logs, Work.LONG, streams=True, permission=_WRITE, codec=otlp_codec),
+    ),
+    "/v1/logs": (
+        Route("POST", otlp.export_logs_to_the_only_instance, Work.LONG, streams=True, codec=otlp_codec),
     ),
     "/api/archive/{instance}/events:changes": (
         Route("GET", changes.list_changes, forms=True, permission=_READ),

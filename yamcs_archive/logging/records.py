@@ -2,8 +2,8 @@
 
 1. :func:`taken` runs in the thread that logs. It makes text of everything that may change after the call
    (arguments, objects in ``extra``, the traceback), and copies the rest as it is.
-2. :func:`event_of` runs later, in the thread that stores. It always makes a valid event: a text that is too
-   long is cut, and ends with a mark that says how long it was; what UTF-8 cannot hold is escaped.
+2. :class:`EventMaker` works later, in the thread that stores. It always makes a valid event, of texts that
+   are made to fit (:mod:`~yamcs_archive.fitting`).
 3. The names in ``Event.extra`` are those of OpenTelemetry's semantic conventions, and of the Elastic Common
    Schema for ``log.level`` and ``log.logger``. An attribute that the program gives has its own name, and
    precedes one of ours with that name.
@@ -11,33 +11,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
-from itertools import chain
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from yamcs_archive.event import Event, Severity
-from yamcs_archive.limits import (
-    ATTACHED_BYTES_MAX,
-    MESSAGE_BYTES_MAX,
-    SOURCE_BYTES_MAX,
-    TIME_MAX_US,
-    TIME_MIN_US,
-)
+from yamcs_archive.fitting import TYPE_BYTES_MAX, bounded, cut, shortened, text_of
+from yamcs_archive.limits import MESSAGE_BYTES_MAX, TIME_MAX_US, TIME_MIN_US
 
 Naming = Callable[[logging.LogRecord], str | None]
 """Gives a record's source, or its type."""
 
-TYPE_BYTES_MAX = 1_000
-"""Longest type that is made of a record, in UTF-8 bytes: names of functions are shorter."""
-_EXTRA_BYTES_MAX = ATTACHED_BYTES_MAX - 2 * TYPE_BYTES_MAX
-_VALUE_BYTES_MIN = 200
-"""Room below which an attribute is left out: less of it would say nothing."""
-_OMITTED_BYTES = 100
-"""Room that is kept for the number of attributes left out."""
 _ITEM_BYTES = 700
 """Memory of a record that waits, in bytes beside its texts."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -45,8 +29,6 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
 _PLAIN = frozenset({int, float, bool, type(None)})
 _exceptions = logging.Formatter()
-
-ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
 
 class Taken(NamedTuple):
@@ -130,27 +112,6 @@ def _unchanging(value: object) -> object:
     return value if kind is str or kind in _PLAIN else text_of(value)
 
 
-def text_of(value: object) -> str:
-    """Return a value as text: JSON for what has parts, else as ``str`` writes it.
-
-    >>> text_of(3), text_of({"a": [1, None]}), text_of(b"x")
-    ('3', '{"a": [1, null]}', "b'x'")
-    """
-    try:
-        if isinstance(value, dict | list | tuple):
-            return json.dumps(value, ensure_ascii=False, default=str)
-        return str(value)
-    except Exception:  # a class of the program may raise anything, and a circle is an error too
-        return _repr(value)
-
-
-def _repr(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:
-        return f"<{type(value).__name__} that cannot be shown>"
-
-
 def _size(value: object) -> int:
     return len(value) + 100 if type(value) is str else 100
 
@@ -195,7 +156,7 @@ class EventMaker:
             if len(self._severity) < 1_000:
                 self._severity[one.level] = severity
         ours: dict[str, str] = {}
-        source = shortened(one.source, SOURCE_BYTES_MAX)
+        source = shortened(one.source)
         if source != one.logger:
             ours["log.logger"] = one.logger
         if one.source not in (source, one.logger):
@@ -242,76 +203,3 @@ def _time_us(seconds: float) -> int | None:
     except (OverflowError, TypeError, ValueError):
         return None
     return time_us if TIME_MIN_US <= time_us <= TIME_MAX_US else None
-
-
-def cut(text: str, bytes_max: int) -> str:
-    """Return a text that UTF-8 can hold, of that many bytes at most; one that was cut ends with a mark.
-
-    >>> cut("abc", 5), cut("a" * 100, 40)
-    ('abc', 'aaaaaaaaaaaaaaaaaaaa… (cut: 100 bytes)')
-    >>> cut("\\ud800", 100)
-    '\\\\ud800'
-    """
-    if len(text) <= bytes_max and text.isascii():
-        return text
-    data = text.encode(errors="backslashreplace")
-    if len(data) <= bytes_max:
-        return data.decode()
-    mark = f"… (cut: {len(data)} bytes)"
-    return data[: bytes_max - len(mark.encode())].decode(errors="ignore") + mark
-
-
-def shortened(name: str, bytes_max: int) -> str:
-    """Return a name that a source can have; one that was cut ends with a hash, so that it is still its own.
-
-    >>> shortened("AOCS", 255), shortened("a" * 300, 40)
-    ('AOCS', 'aaaaaaaaaaaaaaaaaaaaa…8b397aa4c75429a2')
-    """
-    if len(name) <= bytes_max and name.isascii() and "\0" not in name:
-        return name
-    data = name.replace("\0", "\\0").encode(errors="backslashreplace")
-    if len(data) <= bytes_max:
-        return data.decode()
-    mark = "…" + blake2b(data, digest_size=8).hexdigest()
-    return data[: bytes_max - len(mark.encode())].decode(errors="ignore") + mark
-
-
-def bounded(extra: dict[str, str]) -> dict[str, str]:
-    """Return the pairs as an event can have them, together within the limit; the first ones come first.
-
-    >>> bounded({"a": "b"})
-    {'a': 'b'}
-    >>> found = bounded({"big": "x" * 300_000, "code.line.number": "12"})
-    >>> found["big"][-21:], found["code.line.number"]
-    ('… (cut: 300000 bytes)', '12')
-    """
-    try:
-        joined = "".join(chain(extra, extra.values()))
-    except TypeError:  # not all of them are text
-        extra = {text_of(name): text_of(value) for name, value in extra.items()}
-        joined = "".join(chain(extra, extra.values()))
-    if joined.isascii() and len(joined) <= _EXTRA_BYTES_MAX:
-        return extra
-    found: dict[str, str] = {}
-    left = _EXTRA_BYTES_MAX - _OMITTED_BYTES
-    # Long texts share what the short ones leave.
-    most = left
-    room = left - sum(len(cut(name, _VALUE_BYTES_MIN).encode()) for name in extra)
-    lengths = sorted(len(text.encode(errors="backslashreplace")) for text in extra.values())
-    for longer, length in zip(range(len(lengths), 0, -1), lengths, strict=True):
-        if length > (share := room // longer):
-            most = max(share, _VALUE_BYTES_MIN)
-            break
-        room -= length
-    omitted = 0
-    for name, text in extra.items():
-        short, value = cut(name, _VALUE_BYTES_MIN), cut(text, most)
-        size = len(short.encode()) + len(value.encode())
-        if size > left or short in found:
-            omitted += 1
-            continue
-        found[short] = value
-        left -= size
-    if omitted:
-        found["log.omitted"] = f"{omitted} attributes, for which there was no room"
-    return found

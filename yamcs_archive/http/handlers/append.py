@@ -69,7 +69,7 @@ def _signed(request: Request, event: Event) -> Event:
     return event if event.created_by is not None else replace(event, created_by=request.caller.name)
 
 
-def _all_signed(request: Request, events: Columns[int | None]) -> Columns[int | None]:
+def all_signed(request: Request, events: Columns[int | None]) -> Columns[int | None]:
     """Return events with the user who creates them, as :func:`_signed` does."""
     if request.caller.is_guest:
         return events
@@ -138,7 +138,7 @@ def create_events(request: Request) -> Response:
             if not nth:
                 form = part.form
             request.check_still_permitted()
-            yield _all_signed(request, part.events)
+            yield all_signed(request, part.events)
 
     try:
         counts = instance.append_columns(events(), request_id=_request_id(request))
