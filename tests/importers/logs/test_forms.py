@@ -212,6 +212,21 @@ def test_rows_of_a_yamcs_export() -> None:
         )
 
 
+def test_an_export_whose_rows_end_like_those_of_windows_keeps_the_ends_within_fields() -> None:
+    heading = "Source,Generation Time,Reception Time,Event Type,Event Text\r\n"
+    event = one("yamcs-csv", f'{heading}A,1970-01-01T00:00:01Z,,,"two\r\nlines"\r\n\r\n')
+    assert event.message == "two\r\nlines"
+    assert one("yamcs-csv", f'{heading}A,1970-01-01T00:00:01Z,,,"one"\r\n').message == "one"
+
+
+def test_a_source_with_half_a_surrogate_pair_is_refused() -> None:
+    lines = [f'{{"m":"a","t":1767225600,"s":"{text}"}}' for text in ("ok", "\\ud800", "\\ud800" * 300)]
+    mapping = ("message=.m", "time=.t", "source=.s")
+    events, rejected = read("mapped", "\n".join(lines).encode(), mapping=mapping)
+    assert (len(events), [place for place, _ in rejected]) == (1, ["line 2", "line 3"])
+    assert all("lone surrogate" in reason for _, reason in rejected)
+
+
 def test_a_yamcs_export_without_its_heading_is_refused_as_a_whole() -> None:
     with pytest.raises(ValueError, match="is no heading of a Yamcs export"):
         read("yamcs-csv", b"A,1970-01-01T00:00:01Z,,T,a\n" * 3)

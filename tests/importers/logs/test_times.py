@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.importers.logs.samples import one, read
-from yamcs_archive.files.reading import Source
+from yamcs_archive.files.reading import Rejected, Source
 from yamcs_archive.importers.logs import time_format
 from yamcs_archive.importers.logs.clock import Clock, Zone
 from yamcs_archive.importers.logs.forms import Unfit
@@ -188,6 +189,23 @@ def test_the_same_line_has_the_same_year_when_the_log_has_grown(tmp_path: Path) 
     assert (whole[0][:4], whole[-1][:4]) == ("2022", "2025")
     for size in (1, 31, 32, 70, 119):
         assert syslog_times(path, lines[:size], ends[size - 1]) == whole[:size]
+
+
+def test_a_compressed_log_that_was_cut_has_its_years_up_to_there(tmp_path: Path) -> None:
+    path = tmp_path / "syslog.gz"
+    lines = [f"{(datetime(2022, 3, 1) + timedelta(days=n)):%b %d} 00:00:00 host app: {n}" for n in range(900)]
+    path.write_bytes(gzip.compress("\n".join(lines).encode())[:-9])
+    stamp = datetime(2024, 9, 1).timestamp()
+    os.utime(path, (stamp, stamp))
+    rejected: list[Rejected] = []
+    with path.open("rb") as stream:
+        how = LogOptions(timezone="UTC", reject=rejected.append)
+        reader = open_reader(Source(stream, str(path), path), how)
+        found: list[int | None] = []
+        with pytest.raises(ValueError, match="truncated"):
+            found += (time for part in reader.parts() for time in part.generation_time)
+    assert rejected == []
+    assert found[:2] == [to_us("2022-03-01T00:00:00Z"), to_us("2022-03-02T00:00:00Z")]
 
 
 def test_a_log_that_cannot_be_read_twice_begins_within_the_year_before() -> None:

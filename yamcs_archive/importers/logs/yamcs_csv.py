@@ -47,7 +47,7 @@ class YamcsCsv:
             odd = row.raw.count(b'"') % 2 == 1
             if not held:
                 if not odd:
-                    raw = row.raw[:-1] if row.raw[-1:] == b"\r" else row.raw
+                    raw = row.raw.removesuffix(b"\r")
                     if raw.strip(BLANKS):
                         yield Record(row.line, raw, row.size)
                     continue
@@ -56,6 +56,7 @@ class YamcsCsv:
                 held.append(row.raw)
             size += row.size + 1
             if (odd and len(held) > 1) or size > BODY_BYTES_MAX:
+                held[-1] = held[-1].removesuffix(b"\r")
                 yield joined(begun, held, size - 1)
                 held, size = [], 0
         if held:
