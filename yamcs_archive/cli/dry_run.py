@@ -14,18 +14,26 @@ _SHOWN = 10
 
 
 def preview(file: EventFile, done: Imported) -> Iterator[str]:
-    """Yield the lines that show the events, and read the file to its end; count in ``done`` what it has."""
+    """Yield the lines that show the events, then read on to the end; count in ``done`` what the file has."""
     first: list[Event] = []
     for part in file.parts():
         done.read += part.size
         if len(first) < _SHOWN:
             first += part.cut(0, _SHOWN - len(first)).events()
-    if first:
-        heading, *rows = table(iter(first), local=False)
-        yield heading
-        for row, event in zip(rows, first, strict=True):
-            yield row
-            yield _beside(event)
+            if len(first) == _SHOWN:
+                yield from _shown(first)
+    if len(first) < _SHOWN:
+        yield from _shown(first)
+
+
+def _shown(events: list[Event]) -> Iterator[str]:
+    if not events:
+        return
+    heading, *rows = table(iter(events), local=False)
+    yield heading
+    for row, event in zip(rows, events, strict=True):
+        yield row
+        yield _beside(event)
 
 
 def _beside(event: Event) -> str:
