@@ -22,6 +22,7 @@ __main__
         |          |
         |       filter        <- the filter language; re2 only here
         |       frames        <- events <-> Arrow; pyarrow is loaded only here
+        |       pass_report   <- what the events of a pass show (printable: text for terminals)
         |      arguments      <- the checks of what else callers give
          \\       /
       columns   coercion      <- many events as columns (event_vectors: stored ones); callers' values
@@ -118,6 +119,8 @@ BELOW = {
     "columns": LOWEST | {"event"},
     "event_vectors": NUMPY | {"columns", "event"},
     "filter": LOWEST | {"event"},
+    "printable": set[str](),
+    "pass_report": LOWEST | NUMPY | {"event", "event_vectors", "printable", "results"},
     "frames": LOWEST | NUMPY | {"arguments", "coercion", "columns", "event", "event_vectors"},
     "access": LOWEST,
     "storage": NUMPY,
@@ -137,18 +140,21 @@ BELOW = {
     "gathering": LOWEST | {"event", "storage", "storage.interrupts"},
     "arguments": LOWEST,
     "backups": MODEL | ENGINE | {"arguments"},
-    "instance": MODEL | ENGINE | {"arguments", "backups", "chunked_append", "filter", "frames", "gathering"},
+    "instance": MODEL
+    | ENGINE
+    | {"arguments", "backups", "chunked_append", "filter", "frames", "gathering"}
+    | {"pass_report"},
     "salvaging": MODEL | ENGINE,
     "diagnosing": MODEL | ENGINE | {"instance"},
     "archive": MODEL | ENGINE | {"arguments", "backups", "diagnosing", "instance", "salvaging"},
     "aio": MODEL | {"archive", "filter", "instance"},
     "wire": LOWEST
     | NUMPY
-    | {"fitting"}
+    | {"fitting", "pass_report"}
     | {"frames", "activity", "coercion", "event", "event_vectors", "columns", "reports", "results"},
     "client": MODEL
     | ENGINE
-    | {"arguments", "backups", "credentials", "filter", "frames", "gathering", "wire"},
+    | {"arguments", "backups", "credentials", "filter", "frames", "gathering", "pass_report", "wire"},
     "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
     "fitting": {"limits"},
     "logging": MODEL | {"fitting", "arguments", "credentials", "instance", "archive", "client"},
@@ -157,13 +163,14 @@ BELOW = {
     | {"files"},
     "http": MODEL
     | {"access", "arguments", "frames", "instance", "archive", "wire", "filter", "credentials"}
-    | {"missing_packages"},
+    | {"missing_packages", "pass_report"},
     "server": LOWEST | {"options", "archive", "http", "mirror", "credentials"},
     "mirror": MODEL | {"instance", "archive", "client", "credentials"},
     "cli": MODEL
     | {"access", "arguments", "backups", "credentials", "filter", "frames", "instance", "archive"}
-    | {"wire", "server", "files", "importers", "mirror", "client"},
-    "__init__": MODEL | {"aio", "backups", "filter", "frames", "instance", "archive", "client", "logging"},
+    | {"wire", "server", "files", "importers", "mirror", "client", "pass_report", "printable"},
+    "__init__": MODEL
+    | {"aio", "backups", "filter", "frames", "instance", "archive", "client", "logging", "pass_report"},
     "__main__": {"cli"},
 }
 """What each room may import."""
@@ -177,7 +184,7 @@ ONLY_IN = {
         "storage.salvage",
     },
     "zstandard": {"storage.format"},
-    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "frames"},
+    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "frames", "pass_report"},
     "pyarrow": {"client", "frames", "http", "instance", "wire"},
     "pandas": {"frames"},
     "polars": {"frames"},
@@ -268,6 +275,8 @@ def test_the_picture_has_no_circle() -> None:
         "arguments",
         "frames",
         "results",
+        "printable",
+        "pass_report",
         "storage",
         *STORAGE,
         "chunked_append",

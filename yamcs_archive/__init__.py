@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from yamcs_archive.frames.table import Table
     from yamcs_archive.instance import Instance
     from yamcs_archive.options import Options
+    from yamcs_archive.pass_report.report import PassReport, ReportComparison, compare_reports
     from yamcs_archive.reports import Diagnosis, Finding, InstanceSummary
     from yamcs_archive.results import (
         AppendCounts,
@@ -140,11 +141,13 @@ else:
         "OtherHistoryError": "errors",
         "OutOfSpaceError": "errors",
         "OutcomeUnknownError": "errors",
+        "PassReport": "pass_report.report",
         "PruningResult": "results",
         "ReadOnlyError": "errors",
         "RefusedError": "errors",
         "RemoteInstance": "client",
         "ReplacedError": "errors",
+        "ReportComparison": "pass_report.report",
         "RequestIdError": "errors",
         "RequestIdsFullError": "errors",
         "Restored": "results",
@@ -162,6 +165,7 @@ else:
         "UnavailableError": "errors",
         "UnknownInstanceError": "errors",
         "Verification": "results",
+        "compare_reports": "pass_report.report",
         "list_backups": "backups",
         "verify_backup": "backups",
         "verify_backup_stream": "backups",
@@ -237,11 +241,13 @@ __all__ = [
     "OtherHistoryError",
     "OutOfSpaceError",
     "OutcomeUnknownError",
+    "PassReport",
     "PruningResult",
     "ReadOnlyError",
     "RefusedError",
     "RemoteInstance",
     "ReplacedError",
+    "ReportComparison",
     "RequestIdError",
     "RequestIdsFullError",
     "Restored",
@@ -259,6 +265,7 @@ __all__ = [
     "UnavailableError",
     "UnknownInstanceError",
     "Verification",
+    "compare_reports",
     "list_backups",
     "verify_backup",
     "verify_backup_stream",

@@ -26,7 +26,7 @@ from yamcs_archive import (
 )
 from yamcs_archive.cli import verify
 from yamcs_archive.cli.main import main
-from yamcs_archive.http.handlers import operations
+from yamcs_archive.http import progress_lines
 from yamcs_archive.http.wsgi import create_app
 from yamcs_archive.storage.lmdb_store import LmdbStore
 
@@ -48,7 +48,7 @@ def test_a_server_tells_how_far_it_is(
         self: LmdbStore, progress: Callable[[int, int], None], cancelled: Callable[[], bool], **_: bool
     ) -> Verification:
         progress(4, 10)
-        begun.wait(operations.TELL_S * 8)
+        begun.wait(progress_lines.TELL_S * 8)
         raise DamagedError("blocks 80", "a page is wrong")
 
     with uvicorn_at(archive, 0) as port, Client(f"http://127.0.0.1:{port}") as client:
@@ -57,7 +57,7 @@ def test_a_server_tells_how_far_it_is(
         found = client.instance("sim").verify(progress=lambda *far: told.append(far))
         assert here is not None
         assert dataclasses.replace(found, seconds=here.seconds) == here
-        monkeypatch.setattr(operations, "TELL_S", 0.05)
+        monkeypatch.setattr(progress_lines, "TELL_S", 0.05)
         with monkeypatch.context() as patched:
             patched.setattr(LmdbStore, "verify", slowly)
             patched.setattr(verify, "_SAY_S", 0.0)

@@ -14,9 +14,9 @@ from tests.storage.test_damage import damage
 from tests.storage.test_file_length import PAGE_BYTES, data_file
 from tests.storage.test_verification import filled
 from yamcs_archive import Archive, DamagedError, Event, Instance, UnavailableError
+from yamcs_archive.http import progress_lines
 from yamcs_archive.http.application import Application
 from yamcs_archive.http.exchange import Exchange
-from yamcs_archive.http.handlers import operations
 from yamcs_archive.http.request_and_response import Head, Response
 from yamcs_archive.storage.maintain import isolated_verification
 from yamcs_archive.wire.verification import verification_of
@@ -70,7 +70,7 @@ def test_progress_is_a_line_each_second_and_the_result_the_last(
     *told, last = map(json.loads, answer.body.splitlines())
     assert verification_of(last["result"]).events == 300
     assert all(line["progress"]["read"] <= 300 for line in told)
-    monkeypatch.setattr(operations, "TELL_S", 0.0)
+    monkeypatch.setattr(progress_lines, "TELL_S", 0.0)
     *told, last = map(json.loads, send("POST", f"{VERIFY}?progress=true&quick=true").body.splitlines())
     assert told[0] == {"progress": {"read": 0}}
     assert "result" in last
@@ -86,7 +86,7 @@ def test_progress_of_what_cannot_be_verified_ends_with_the_error(
         error_of(send("POST", f"{VERIFY}?progress=true"), 503, "ServiceUnavailableException")
     monkeypatch.setattr(isolated_verification, "_PROGRAM", "raise SystemExit(3)")
     error_of(send("POST", f"{VERIFY}?progress=true"), 503, "ServiceUnavailableException")
-    monkeypatch.setattr(operations, "TELL_S", 0.0)
+    monkeypatch.setattr(progress_lines, "TELL_S", 0.0)
     last = json.loads(send("POST", f"{VERIFY}?progress=true").body.splitlines()[-1])
     assert (last["error"]["code"], last["error"]["type"]) == (503, "ServiceUnavailableException")
 
@@ -94,7 +94,7 @@ def test_progress_of_what_cannot_be_verified_ends_with_the_error(
 def test_who_leaves_ends_a_verification_with_progress(
     archive: Archive, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(operations, "TELL_S", 0.0)
+    monkeypatch.setattr(progress_lines, "TELL_S", 0.0)
     monkeypatch.setattr(isolated_verification, "_PROGRAM", "import time; time.sleep(3600)")
     core = Application(archive, operations=True)
     exchange = core.begin(Head("POST", VERIFY, "progress=true"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from yamcs_archive.cli.printable import printable
 from yamcs_archive.cli.table import table
 from yamcs_archive.event import Event
 from yamcs_archive.importers.file import EventFile
 from yamcs_archive.importers.yamcs import Imported
+from yamcs_archive.printable import printable
 
 _SHOWN = 10
 

@@ -13,7 +13,6 @@ from yamcs_archive.archive import Archive, check_instance_name
 from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.dry_run import preview
 from yamcs_archive.cli.import_options import STDIN, add_read_options, chosen_format, read_options
-from yamcs_archive.cli.printable import printable
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.reject_file import RejectFile
 from yamcs_archive.cli.target import (
@@ -31,6 +30,7 @@ from yamcs_archive.importers.file import EventFile, import_events
 from yamcs_archive.importers.formats import FORMATS, open_reader
 from yamcs_archive.importers.logs.numbering import Store, stored_beside
 from yamcs_archive.importers.yamcs import Imported
+from yamcs_archive.printable import printable
 
 EPILOG = """examples:
   yamcs-archive events import history.jsonl --data ops-data --instance simulator

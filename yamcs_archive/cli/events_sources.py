@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from yamcs_archive.cli.printable import printable, visible
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.query_options import add_query_options, chosen_events
 from yamcs_archive.cli.target import Target, add_target_options, open_target
+from yamcs_archive.printable import printable, visible
 
 EPILOG = """examples:
   yamcs-archive events sources --data ops-data

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 
 from yamcs_archive.cli import log_columns
-from yamcs_archive.cli.printable import visible
 from yamcs_archive.cli.table import table
 from yamcs_archive.event import Event
+from yamcs_archive.printable import visible
 from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.json import encode, shown
 

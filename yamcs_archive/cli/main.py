@@ -70,6 +70,7 @@ COMMANDS = (
     Command("", "prune", "remove the oldest events", "prune"),
     Command("", "compact", "return unused space to the file system", "compact"),
     Command("", "stats", "show the numbers of each instance", "stats"),
+    Command("", "report", "tell what a pass shows: gaps, late events, new messages", "report"),
     Command("", "doctor", "examine an archive, and say what to do", "doctor"),
     Command("", "verify", "read everything that is stored, and say what is wrong", "verify"),
     Command("", "salvage", "write what can be read of a damaged archive to a new one", "salvage"),

@@ -19,8 +19,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from yamcs_archive.cli.printable import printable
 from yamcs_archive.cli.standard_streams import complain, say
+from yamcs_archive.printable import printable
 
 _FIRST_DRAWN_S, _DRAWN_EVERY_S = 0.5, 0.25
 """Seconds until the line is drawn first, so that short work shows none, and between two drawings."""

@@ -7,8 +7,8 @@ from itertools import chain
 
 from yamcs_archive.cli.colours import painted
 from yamcs_archive.cli.log_columns import TABLE, TIMES, text
-from yamcs_archive.cli.printable import printable
 from yamcs_archive.event import Event
+from yamcs_archive.printable import printable
 
 _MEASURED_ROWS_MAX = 1_000
 _MEASURED_CHARACTERS_MAX = 1 << 20

@@ -28,10 +28,12 @@ from yamcs_archive.client.answer_codec import (
 )
 from yamcs_archive.client.backing_up import RemoteBackups
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
+from yamcs_archive.client.progress_lines import OPERATION_S
 from yamcs_archive.client.queries import Query
+from yamcs_archive.client.reporting import RemoteReporting
 from yamcs_archive.client.tables import RemoteTables
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
-from yamcs_archive.client.verifying import OPERATION_S, RemoteVerification
+from yamcs_archive.client.verifying import RemoteVerification
 from yamcs_archive.coercion import validate_key
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
@@ -72,7 +74,7 @@ _OK = 200
 _encode = msgspec.json.encode
 
 
-class RemoteInstance(RemoteBackups, RemoteTables, RemoteVerification):
+class RemoteInstance(RemoteBackups, RemoteReporting, RemoteTables, RemoteVerification):
     """One stream of events in a served archive, with the methods of :class:`~yamcs_archive.Instance`.
 
     Get one from :meth:`Client.instance`. Each method raises UnknownInstanceError when the server has no such

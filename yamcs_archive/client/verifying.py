@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable
 from urllib.parse import quote
 
-import msgspec
-
 from yamcs_archive import arguments
-from yamcs_archive.client.answer_codec import check_media, error_of, object_of
+from yamcs_archive.client.answer_codec import object_of
+from yamcs_archive.client.progress_lines import OPERATION_S, followed
 from yamcs_archive.client.transport import Answer, Request, Transport
 from yamcs_archive.results import Verification
 from yamcs_archive.wire.verification import verification_of
-
-OPERATION_S = 86_400.0
-"""Seconds that an operation may take: the server answers when it is done."""
-_LINES = "application/x-ndjson"
-_OK = 200
 
 
 class RemoteVerification(ABC):
@@ -51,37 +44,8 @@ class RemoteVerification(ABC):
         if progress is None:
             found = object_of(self._transport, self.ask(request))
         else:
-            found = self._followed(request._replace(accept=_LINES), progress)
+            found = followed(self._transport, request, self.name, progress)
         try:
             return verification_of(found)
         except (KeyError, TypeError, ValueError) as error:
             raise self._transport.strange(f"it is no verification: {error!r}") from None
-
-    def _followed(self, request: Request, progress: Callable[[int, int], None]) -> Mapping[str, Any]:
-        """Tell the progress in an answer's lines; return the result in the last one, or raise its error."""
-        with self._transport.stream(request) as (answer, pieces):
-            if answer.status != _OK:
-                raise error_of(self._transport, answer, request.path, self.name)
-            check_media(self._transport, answer, request.accept)
-            for line in _lines(pieces):
-                match object_of(self._transport, answer._replace(body=line)):
-                    case {"progress": {"read": int(read), "events": int(events)}}:
-                        progress(read, events)
-                    case {"result": dict(found)}:
-                        return found
-                    case {"error": {"code": int(status)} as error}:
-                        said = answer._replace(status=status, body=msgspec.json.encode(error))
-                        raise error_of(self._transport, said, request.path, self.name)
-        raise self._transport.strange("it ends before the result of the verification")
-
-
-def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Yield the lines in pieces of a body.
-
-    >>> list(_lines(iter([b"a\\nb", b"c\\n"])))
-    [b'a', b'bc']
-    """
-    rest = b""
-    for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        yield from lines

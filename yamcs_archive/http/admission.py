@@ -34,6 +34,7 @@ from yamcs_archive.http.limits import (
     LARGE_TEXT_BYTES,
     MAKING_BYTES,
     PAGE_BYTES_MAX,
+    REPORTS_MAX,
     STREAMS_MAX,
 )
 from yamcs_archive.http.request_and_response import Response
@@ -51,6 +52,7 @@ class Admission:
         self.batches = Slots(BATCHES_MAX, "batches")
         self.streams = Slots(STREAMS_MAX, "streams")
         self.polls = PollSlots(polls_max)
+        self.reports = Slots(REPORTS_MAX, "reports")
         self.operations = Alone()
 
 

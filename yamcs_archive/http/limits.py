@@ -93,6 +93,10 @@ STREAMS_MAX = 8
 long as its client likes; batches, streams and polls together leave an eighth of the threads. Two cores write
 no more events a second in eight streams than in two."""
 
+REPORTS_MAX = 2
+"""Largest number of reports on passes at once, which are streams too: each takes a core, and up to some 200
+MB where sources and templates are many."""
+
 BATCHES_MAX = 32
 """Largest number of batches that are read at once: each holds one of the 64 threads, however slowly it
 comes."""

@@ -26,6 +26,7 @@ from yamcs_archive.http.handlers import (
     metrics,
     operations,
     otlp,
+    reporting,
     retention,
     server,
 )
@@ -120,6 +121,10 @@ PATHS: Mapping[str, tuple[Route, ...]] = {
     "/api/archive/{instance}:prune": (Route("POST", retention.prune, Work.LONG, permission=_MANAGE),),
     "/api/archive/{instance}:compact": (Route("POST", retention.compact, Work.LONG, permission=_MANAGE),),
     "/api/archive/{instance}:backup": (Route("GET", backup.stream_backup, Work.LONG, permission=_READ),),
+    "/api/archive/{instance}:report": (
+        Route("GET", reporting.report_instance, Work.LONG, permission=_READ),
+        Route("POST", reporting.report_instance, Work.LONG, permission=_READ),
+    ),
     "/api/archive/{instance}:stats": (Route("GET", diagnosis.describe_instance, permission=_READ),),
     "/api/doctor": (Route("POST", diagnosis.examine, Work.LONG, permission=_MANAGE),),
     "/api": (Route("GET", server.server_info),),

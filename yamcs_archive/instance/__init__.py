@@ -1,8 +1,8 @@
 """An instance: one stream of events, for users of the library. Knows neither LMDB nor bytes.
 
-The methods of :class:`Instance` are in five modules: ``appending``, ``reading`` (in key order),
-``following`` (in arrival order), ``backing_up``, and ``describing``. They share the store of ``base``. Each
-method checks its arguments, and turns the store's answers into the library's results.
+The methods of :class:`Instance` are in six modules: ``appending``, ``reading`` (in key order),
+``following`` (in arrival order), ``backing_up``, ``describing``, and ``reporting``. They share the store of
+``base``. Each method checks its arguments, and turns the store's answers into the library's results.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.instance.appending import Appending
 from yamcs_archive.instance.backing_up import BackingUp
 from yamcs_archive.instance.describing import Describing
-from yamcs_archive.instance.reading import Reading
+from yamcs_archive.instance.reporting import Reporting
 from yamcs_archive.limits import KEEP_DAYS_MAX
 from yamcs_archive.results import CompactionResult, PruningResult, Verification
 from yamcs_archive.storage.maintain.retention import Rule
@@ -23,7 +23,7 @@ from yamcs_archive.times import Time, to_us
 __all__ = ["Instance"]
 
 
-class Instance(Appending, Reading, BackingUp, Describing):
+class Instance(Appending, Reporting, BackingUp, Describing):
     """One stream of events in an archive. Safe to use from many threads at once.
 
     Get one from :meth:`yamcs_archive.Archive.instance`.

@@ -86,7 +86,7 @@ class Reading(OpenInstance):
         ['Step 4']
         """
         query = self._query(
-            _query(start, stop, sources, cancelled, skip_damaged)._replace(
+            range_query(start, stop, sources, cancelled, skip_damaged)._replace(
                 descending=arguments.flag("descending", descending),
                 limit=None if limit is None else arguments.whole("limit", limit, 0, arguments.COUNT_MAX),
                 after_key=None if after_key is None else validate_key(after_key),
@@ -119,7 +119,9 @@ class Reading(OpenInstance):
         >>> [(events.times.tolist(), events.messages) for events in sim.event_vectors(stop=2)]
         [([0, 1], ['Step 0', 'Step 1'])]
         """
-        query = self._query(_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter)
+        query = self._query(
+            range_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter
+        )
         return iter(()) if query is None else self._store.scan_vectors(query)
 
     def table(
@@ -153,7 +155,7 @@ class Reading(OpenInstance):
         {'seq_number': [3, 4], 'message': ['Step 3', 'Step 4']}
         """
         selection = Selection.of(columns, extra_columns)
-        range_ = _query(start, stop, sources, cancelled, skip_damaged)
+        range_ = range_query(start, stop, sources, cancelled, skip_damaged)
         wanted = Filter(filter) if filter is not None and not isinstance(filter, Filter) else filter
 
         def query() -> Query | None:
@@ -195,7 +197,9 @@ class Reading(OpenInstance):
         >>> sim.count(), sim.count(start=3), sim.count(text="STEP 3"), sim.count(sources=["EPS"])
         (5, 2, 1, 0)
         """
-        query = self._query(_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter)
+        query = self._query(
+            range_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter
+        )
         return 0 if query is None else self._store.count(query)
 
     def _query(
@@ -242,7 +246,7 @@ class Reading(OpenInstance):
         """
         self._check_open()
         pause_us = arguments.whole("pause_us", pause_us, 0, PAUSE_US_MAX)
-        return self._store.histogram(_query(start, stop, sources, cancelled, skip_damaged), pause_us)
+        return self._store.histogram(range_query(start, stop, sources, cancelled, skip_damaged), pause_us)
 
     def sources(self) -> list[str]:
         """Return the names of all sources of which an event was ever stored here, sorted.
@@ -294,13 +298,14 @@ class Reading(OpenInstance):
         )
 
 
-def _query(
+def range_query(
     start: Time | None,
     stop: Time | None,
     sources: Iterable[str] | None,
     cancelled: Callable[[], bool] | None,
     skip_damaged: SkipDamaged,
 ) -> Query:
+    """Return the query for the events of some sources in a range of times, given as users give them."""
     return Query(
         start=None if start is None else to_us(start, "start"),
         stop=None if stop is None else to_us(stop, "stop"),

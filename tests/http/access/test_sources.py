@@ -40,6 +40,8 @@ READS = [
     ("POST", "/api/stream-archive/sim:streamEvents", b'{"q": "x*9*"}'),
     ("GET", "/api/archive/sim:exportEvents", b""),
     ("GET", f"{EVENTS}:changes?limit=1000", b""),
+    ("GET", "/api/archive/sim:report", b""),
+    ("POST", "/api/archive/sim:report", b'{"source": ["AOCS", "GNC 2"], "start": "1970-01-01T00:01:00Z"}'),
 ]
 
 
