@@ -31,7 +31,7 @@ __main__
     activity, reports         <- what monitors and operators ask
                \\  /
     user_paths, whole_files, times, time_units, scalars, limits, credentials, missing_packages, errors
-    fitting, wall_clock                              <- fitting: long texts, made fit for an event
+    fitting, wall_clock, notebook                    <- fitting: long texts, made fit for an event
                                                      <- credentials: of a served archive, and its URL
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
@@ -73,6 +73,7 @@ LOWEST = {
     "errors",
     "limits",
     "missing_packages",
+    "notebook",
     "scalars",
     "time_units",
     "times",
@@ -114,6 +115,7 @@ BELOW = {
     "activity": set[str](),
     "reports": {"activity"},
     "event": LOWEST,
+    "notebook": {"errors", "times"},
     "coercion": LOWEST | {"event"},
     "options": LOWEST,
     "columns": LOWEST | {"event"},

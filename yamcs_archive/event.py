@@ -280,6 +280,18 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         """
         return cls(message, generation_time=to_us(time, "time"), **fields)
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the fields that are set."""
+        from yamcs_archive import notebook  # noqa: PLC0415  # only notebooks need it
+
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        for name in ("generation_time", "reception_time"):
+            values[name] = notebook.time_text(values[name])
+        values |= {f"extra.{name}": value for name, value in [*self.extra.items()][: notebook.ROWS_MAX]}
+        values["extra"] = f"{len(self.extra)} texts" if len(self.extra) > notebook.ROWS_MAX else None
+        rows = [(name, value) for name, value in values.items() if value not in (None, "", b"")]
+        return notebook.table(type(self).__name__, ["field", "value"], rows)
+
     @property
     def key(self) -> EventKey:
         """The event's key. Raises :class:`InvalidInputError` while time or number are still None.

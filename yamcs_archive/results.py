@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from itertools import accumulate
 from operator import attrgetter
 from pathlib import Path
@@ -322,6 +322,22 @@ class InstanceStats:
     allocated_bytes: int
     """Bytes that the files take on the medium, not their apparent size."""
     sources: dict[str, SourceStats] = field(default_factory=dict)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the numbers, and the sources with most events."""
+        from yamcs_archive import notebook  # noqa: PLC0415  # only notebooks need it
+
+        most = nlargest(notebook.ROWS_MAX, self.sources.items(), key=lambda item: item[1].events)
+        first, last = notebook.time_text(self.first_time), notebook.time_text(self.last_time)
+        title = f"{self.name}: {self.events} events from {first} to {last}" if self.events else self.name
+        head = ["source", "events", "greatest number", "newest", "duplicates", "conflicts", "expired"]
+        rows = [
+            (name, of.events, of.greatest_number, newest, of.duplicates, of.conflicts, of.expired)
+            for name, of in most
+            for newest in [notebook.time_text(of.greatest_time)]
+        ]
+        more = f"and {len(self.sources) - len(most)} more" if len(self.sources) > len(most) else ""
+        return notebook.table(title, head, rows, more)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from yamcs_archive import arguments
 from yamcs_archive.archive.administration import Administration
 from yamcs_archive.archive.base import archives_in_use
-from yamcs_archive.errors import InvalidInputError, UnknownInstanceError
+from yamcs_archive.errors import ArchiveError, InvalidInputError, UnknownInstanceError
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.directory import (
     check_instance_name,
@@ -258,6 +258,18 @@ class Archive(Administration):
         except BaseException:  # as in close()
             self._close_beside()
             raise
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the path, and the names of the first instances."""
+        from yamcs_archive import notebook  # noqa: PLC0415  # only notebooks need it
+
+        try:
+            names = self.instances()
+        except ArchiveError as error:
+            return notebook.plain(f"{self!r}: {error}")
+        shown = names[: notebook.ROWS_MAX]
+        more = f"and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+        return notebook.table(repr(self), ["instance"], ([name] for name in shown), more)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read-only" if self.readonly else "open"

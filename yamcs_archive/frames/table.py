@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from yamcs_archive import notebook
+from yamcs_archive.errors import ArchiveError
 from yamcs_archive.frames.columns import Selection
 from yamcs_archive.frames.library import load
 from yamcs_archive.frames.parquet import ParquetSink
@@ -54,6 +56,20 @@ class Table:
 
     def __repr__(self) -> str:
         return f"Table({self._name!r}, columns={self._selection.names})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first events."""
+        rows: list[dict[str, Any]] = []
+        try:
+            for batch in self._batches():
+                rows += batch.slice(0, notebook.ROWS_MAX + 1 - len(rows)).to_pylist()
+                if len(rows) > notebook.ROWS_MAX:
+                    break
+        except ArchiveError as error:
+            return notebook.plain(f"{self!r}: {error}")
+        more = "and more" if len(rows) > notebook.ROWS_MAX else "all of them"
+        cells = ([row[name] for name in self._selection.names] for row in rows[: notebook.ROWS_MAX])
+        return notebook.table(f"{self!r}: the first events", self._selection.names, cells, more)
 
     @property
     def schema(self) -> pyarrow.Schema:

@@ -6,9 +6,10 @@ import logging
 from collections.abc import Callable
 
 from yamcs_archive import arguments
-from yamcs_archive.errors import ClosedError, DamagedError
+from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError
 from yamcs_archive.options import Options
 from yamcs_archive.storage.event_store import EventStore
+from yamcs_archive.storage.read.query import Query
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,18 @@ class OpenInstance:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: how many events there are, and the newest ones."""
+        from yamcs_archive import notebook  # noqa: PLC0415  # only notebooks need it
+
+        try:
+            self._check_open()
+            newest = list(self._store.scan(Query(descending=True, limit=notebook.ROWS_MAX)))
+            events = self._store.count(Query())
+        except ArchiveError as error:
+            return notebook.plain(f"{self!r}: {error}")
+        return notebook.events_table(f"{self!r}: {events} events; the newest", newest)
 
     def _check_open(self) -> None:
         if self._closed:
