@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import sys
-from importlib.metadata import PackageNotFoundError, requires
 
 
 def advice(extra: str) -> str:
@@ -14,6 +13,8 @@ def advice(extra: str) -> str:
     >>> "-m pip install" in advice("server")
     True
     """
+    from importlib.metadata import PackageNotFoundError, requires  # noqa: PLC0415  # 15 ms, for an error only
+
     try:
         needs = [need for need in requires("yamcs_archive") or [] if _is_of(extra, need)]
     except PackageNotFoundError:

@@ -18,7 +18,7 @@ from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event
 from yamcs_archive.cli.main import COMMANDS
-from yamcs_archive.cli.name_completion import LINE_VARIABLE, VARIABLE
+from yamcs_archive.cli.name_scripts import LINE_VARIABLE, VARIABLE
 
 CASES = [
     (

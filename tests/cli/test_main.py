@@ -66,6 +66,19 @@ def test_help_and_version_load_no_command_and_a_command_loads_no_other() -> None
     assert needed_by_commands <= loaded[-1]
 
 
+def test_a_log_of_a_directory_loads_nothing_that_only_others_need(data: Path) -> None:
+    program = """
+        import sys
+        from yamcs_archive.cli.main import main
+        main(["events", "log", "--data", sys.argv[1]])
+        print(*sys.modules)
+        """
+    loaded = set(run_bare(program, data).splitlines()[-1].split())
+    assert "yamcs_archive.storage.lmdb_store" in loaded
+    others = {"yamcs_archive.client", "http.client", "ssl", "importlib.metadata", "pyarrow", "shtab"}
+    assert not loaded & others
+
+
 @pytest.mark.parametrize(
     ("given", "used"),
     [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3"), ({"OMP_NUM_THREADS": "3"}, "None")],

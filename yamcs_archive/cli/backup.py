@@ -11,12 +11,11 @@ from pathlib import Path
 
 from yamcs_archive.backups import KEEP_MAX, RATE_MAX, new_backup, paced, stream_manifest
 from yamcs_archive.cli import arguments
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.target import Target, add_target_options, chosen_target, only, open_existing
+from yamcs_archive.cli.target import Target, add_target_options, chosen_target, only, open_existing, served
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.client import Client
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Backup, BackupManifest
 
@@ -114,7 +113,7 @@ def _instances(options: argparse.Namespace, names: list[str], opened: ExitStack)
         archive = opened.enter_context(open_existing(where, readonly=True))
         yield from map(archive.instance, names or archive.instances())
         return
-    client = opened.enter_context(Client(where, credentials=credentials_for(options, where)))
+    client = opened.enter_context(served(options, where))
     yield from map(client.instance, names or client.instances())
 
 

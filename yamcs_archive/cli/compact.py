@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.progress import Progress
-from yamcs_archive.cli.target import Target, add_target_options, chosen_target, open_existing
-from yamcs_archive.client import Client
+from yamcs_archive.cli.target import Target, add_target_options, chosen_target, open_existing, served
 
 EPILOG = """examples:
   yamcs-archive compact --data ops-data
@@ -57,5 +56,5 @@ def _opened(options: argparse.Namespace) -> Iterator[list[Target]]:
         with open_existing(where, holder="yamcs-archive compact") as archive:
             yield [archive.instance(name) for name in options.instances or archive.instances()]
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             yield [client.instance(name) for name in options.instances or client.instances()]

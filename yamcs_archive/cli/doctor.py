@@ -8,10 +8,9 @@ from pathlib import Path
 
 import msgspec
 
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.stats import add_instances_and_format, some_at_once
-from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.client import Client
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing, served
 from yamcs_archive.reports import Diagnosis, Finding, Level
 from yamcs_archive.times import now_us
 from yamcs_archive.wire.reports import diagnosis_fields
@@ -49,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         refuse_credentials(options)
         found = _here(where, options.instance)
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             found = _with_clock(client.diagnose(instances=options.instance or None))
     if options.format == "json":
         print(msgspec.json.format(msgspec.json.encode(diagnosis_fields(found)), indent=2).decode())

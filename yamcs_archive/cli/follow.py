@@ -13,9 +13,9 @@ from collections.abc import Iterator
 
 from yamcs_archive.cli.event_query import LogRequest
 from yamcs_archive.cli.target import Target
-from yamcs_archive.client import RemoteInstance
 from yamcs_archive.errors import ServerUnavailableError
 from yamcs_archive.event import Event, EventKey
+from yamcs_archive.instance import Instance
 from yamcs_archive.results import Commit
 
 _LOOK_EVENTS = 1_000
@@ -26,7 +26,7 @@ _WAIT_S = 30
 
 def commits(target: Target, after: str, *, wait: bool) -> Iterator[Commit]:
     """Yield the commits after a cursor. With ``wait``, first wait for one; there may still be none."""
-    if isinstance(target, RemoteInstance):
+    if not isinstance(target, Instance):
         return target.commits(after, wait_s=_WAIT_S if wait else 0)
     if wait:
         target.arrival(after).result()

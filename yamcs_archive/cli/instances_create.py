@@ -7,9 +7,8 @@ from pathlib import Path
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli.arguments import instance_name
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
-from yamcs_archive.cli.target import add_target_options, chosen_target
-from yamcs_archive.client import Client
+from yamcs_archive.cli.credential_options import refuse_credentials
+from yamcs_archive.cli.target import add_target_options, chosen_target, served
 
 EPILOG = """examples:
   yamcs-archive instances create --data ops-data simulator
@@ -40,6 +39,6 @@ def run(options: argparse.Namespace) -> int:
         with Archive.open(where, holder="yamcs-archive instances create") as archive:
             archive.instance(options.name, create=True)
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             client.instance(options.name, create=True)
     return 0

@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 from yamcs_archive.cli.arguments import not_empty
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
-from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
+from yamcs_archive.cli.credential_options import refuse_credentials
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing, served
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.client import Client
 
 EPILOG = """examples:
   yamcs-archive instances delete --data ops-data simulator
@@ -45,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             archive.instance(options.name)  # before the question is asked
             archive.delete(options.name, confirm=options.confirm or _typed(options.name))
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             client.instance(options.name)
             client.delete(options.name, confirm=options.confirm or _typed(options.name))
     return 0

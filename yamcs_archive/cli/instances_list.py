@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
-from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.client import Client
+from yamcs_archive.cli.credential_options import refuse_credentials
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing, served
 
 EPILOG = """examples:
   yamcs-archive instances list --data ops-data
@@ -31,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         with open_existing(where, readonly=True) as archive:
             names = archive.instances()
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             names = client.instances()
     for name in names:
         print(name)

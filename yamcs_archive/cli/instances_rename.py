@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 
 from yamcs_archive.cli.arguments import instance_name, not_empty
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
-from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.client import Client
+from yamcs_archive.cli.credential_options import refuse_credentials
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing, served
 
 EPILOG = """examples:
   yamcs-archive instances rename --data ops-data simulator bench
@@ -40,6 +39,6 @@ def run(options: argparse.Namespace) -> int:
         with open_existing(where, holder="yamcs-archive instances rename") as archive:
             archive.rename(options.name, options.new_name)
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             client.rename(options.name, options.new_name)
     return 0

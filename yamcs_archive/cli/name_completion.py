@@ -17,7 +17,8 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-VARIABLE, LINE_VARIABLE = "_YAMCS_ARCHIVE_COMPLETE", "_YAMCS_ARCHIVE_LINE"
+from yamcs_archive.cli.name_scripts import LINE_VARIABLE, VARIABLE
+
 LIMIT_S = 2.0
 """Longest time until names are there, in seconds: somebody waits at a prompt."""
 _WORD_BREAKS = ":="
@@ -78,9 +79,8 @@ def _names(kind: str, options: argparse.Namespace) -> list[str]:
     from pathlib import Path  # noqa: PLC0415  # as below: only for this
 
     from yamcs_archive.cli.arguments import data_directory, url  # noqa: PLC0415
-    from yamcs_archive.cli.credential_options import PASSWORD, credentials_for  # noqa: PLC0415
-    from yamcs_archive.cli.target import chosen_target, open_existing, open_target  # noqa: PLC0415
-    from yamcs_archive.client import Client  # noqa: PLC0415
+    from yamcs_archive.cli.credential_options import PASSWORD  # noqa: PLC0415
+    from yamcs_archive.cli.target import chosen_target, open_existing, open_target, served  # noqa: PLC0415
 
     if options.user is not None and not os.environ.get(PASSWORD):
         return []  # it would have to be asked for
@@ -94,7 +94,7 @@ def _names(kind: str, options: argparse.Namespace) -> list[str]:
     if isinstance(where, Path):
         with open_existing(where, readonly=True) as archive:
             return archive.instances()
-    with Client(where, credentials=credentials_for(options, where), retries=0) as client:
+    with served(options, where) as client:
         return client.instances()
 
 

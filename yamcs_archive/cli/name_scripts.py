@@ -6,8 +6,8 @@ They start ``yamcs-archive`` with the line as far as it is typed, in an environm
 
 from __future__ import annotations
 
-from yamcs_archive.cli.name_completion import LINE_VARIABLE, VARIABLE
-
+VARIABLE, LINE_VARIABLE = "_YAMCS_ARCHIVE_COMPLETE", "_YAMCS_ARCHIVE_LINE"
+"""What is to be completed, and in which line."""
 _BASH = r"""
 # $1=what to name
 _yamcs_archive_names() {

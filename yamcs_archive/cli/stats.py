@@ -9,10 +9,9 @@ from pathlib import Path
 import msgspec
 
 from yamcs_archive.cli.arguments import not_empty
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
-from yamcs_archive.client import Client
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing, served
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.reports import InstanceSummary
 from yamcs_archive.times import format_rfc3339
@@ -67,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         refuse_credentials(options)
         found = list(_here(where, options.instance, failed))
     else:
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             names = options.instance or client.instances()
             # An instance that is not there ends the command; one that cannot be read does not.
             asked = [(name, client.instance(name, check=bool(options.instance)).summary) for name in names]

@@ -7,18 +7,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from yamcs_archive.archive import Archive
 from yamcs_archive.cli import arguments
 from yamcs_archive.cli.credential_options import add_credentials, credentials_for, refuse_credentials
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.client import Client, RemoteInstance
 from yamcs_archive.credentials import check_url
 from yamcs_archive.errors import InvalidInputError, NotAnArchiveError
 from yamcs_archive.errors import shown as shown_value
 from yamcs_archive.instance import Instance
 
-Target = Instance | RemoteInstance
+if TYPE_CHECKING:
+    from yamcs_archive.client import Client, RemoteInstance
+
+Target: TypeAlias = "Instance | RemoteInstance"
 """An instance in a directory or in a served archive; both have the same methods."""
 
 
@@ -108,12 +111,19 @@ def open_target(options: argparse.Namespace, *, readonly: bool) -> Iterator[Targ
     where = chosen_target(options)
     name = options.instance or os.environ.get("YAMCS_ARCHIVE_INSTANCE")
     if isinstance(where, str):
-        with Client(where, credentials=credentials_for(options, where)) as client:
+        with served(options, where) as client:
             yield client.instance(name or only(client.instances()), check=False)
         return
     refuse_credentials(options)
     with open_existing(where, readonly=readonly) as archive:
         yield archive.instance(name or only(archive.instances()))
+
+
+def served(options: argparse.Namespace, url: str) -> Client:
+    """Return the archive that is served at a URL, with the login that the options name."""
+    from yamcs_archive.client import Client  # noqa: PLC0415  # takes as long as all else that a command loads
+
+    return Client(url, credentials=credentials_for(options, url))
 
 
 def open_existing(where: Path, *, readonly: bool = False, holder: str = "") -> Archive:

@@ -10,13 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.backups import verify_backup, verify_backup_stream
-from yamcs_archive.cli.credential_options import credentials_for, refuse_credentials
+from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.fault_lines import fault_line
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.standard_streams import complain
-from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing
+from yamcs_archive.cli.target import add_target_options, chosen_target, open_existing, served
 from yamcs_archive.cli.usage_error import UsageError
-from yamcs_archive.client import Client
 from yamcs_archive.errors import ArchiveDataError, shown
 from yamcs_archive.results import BackupCheck, Verification
 
@@ -78,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
 def _run_there(options: argparse.Namespace, url: str) -> int:
     """Have a server verify its instances."""
     worst = _SOUND
-    with Client(url, credentials=credentials_for(options, url)) as client:
+    with served(options, url) as client:
         for name in options.instances or client.instances():
             with Progress(name, kept=_UNCHANGED) as progress:
                 found = client.instance(name).verify(quick=options.quick, progress=progress)
