@@ -34,6 +34,7 @@ _DISORDER_S = 300
 """Seconds by which a line may be earlier than one before it, and is still not taken for the second time that
 the clock shows its time: 5 minutes."""
 _DAYS_KEPT = 4096
+_QUARTER_S = 900
 _OFFSET = re.compile(r"([+-])(\d\d):?(\d\d)", re.ASCII)
 _MONTH_STARTS = (0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335)
 """Days before each month, in a year of 366 days."""
@@ -119,6 +120,7 @@ class Clock:
         self.zoneless = self.twice = self.skipped = 0
         self.years: tuple[int, int] | None = None
         self._days: dict[int, int | None] = {}
+        self._quarters: dict[int, int | None] = {}
         self._order: YearOrder | None = None
         self._inferred = False
 
@@ -192,7 +194,10 @@ class Clock:
         return found
 
     def _odd(self, wall_s: int) -> int:
-        """Return the instant of a time on a day on which the offset changes."""
+        """Return the instant of a time on a day on which the offset changes, or beside one."""
+        offset = self._offset_of_quarter(wall_s // _QUARTER_S)
+        if offset is not None:
+            return wall_s - offset
         found = shown_at(wall_s, self.zone.offset_s)
         if not found:
             self.skipped += 1
@@ -202,6 +207,21 @@ class Clock:
             if self.last_us is not None and found[0] < self.last_us // 1_000_000 - _DISORDER_S:
                 return found[-1]
         return found[0]
+
+    def _offset_of_quarter(self, quarter: int) -> int | None:
+        """Return the offset of a quarter of an hour on the wall; None if it is shown twice or not as a
+        whole."""
+        try:
+            return self._quarters[quarter]
+        except KeyError:
+            pass
+        if len(self._quarters) >= _DAYS_KEPT:
+            self._quarters.clear()
+        ends = (quarter * _QUARTER_S, (quarter + 1) * _QUARTER_S - 1)
+        shown = [[wall_s - instant for instant in shown_at(wall_s, self.zone.offset_s)] for wall_s in ends]
+        found = shown[0][0] if len(shown[0]) == 1 and shown[0] == shown[1] else None
+        self._quarters[quarter] = found
+        return found
 
     def _first_year(self, order: YearOrder) -> int:
         last = self.survey() if self.survey is not None else None

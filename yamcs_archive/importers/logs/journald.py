@@ -3,8 +3,8 @@
 1. The generation time is the sender's (``_SOURCE_REALTIME_TIMESTAMP``), or else that of the reception
    (``__REALTIME_TIMESTAMP``), which is the reception time in either case.
 2. The source is ``SYSLOG_IDENTIFIER``, or else the command, the unit or the transport. ``MESSAGE_ID`` is the
-   type. All other fields are in ``extra``: ``__CURSOR``, too, so that two entries that say the same at the
-   same time have two numbers, whichever entries beside them are exported.
+   type. All other fields are in ``extra``, but for ``__SEQNUM``, which only newer versions print. The number
+   is made from ``__CURSOR`` alone: an entry that is exported again with other fields is a conflict.
 3. A field that occurs several times is a list of JSON in ``extra``. The bytes of a field that is not UTF-8
    are shown as ``\\xNN``; a message that is not UTF-8 is rejected, or kept on request.
 """

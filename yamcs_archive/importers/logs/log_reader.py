@@ -119,15 +119,21 @@ class LogReader:
                 events.append(event)
                 size += len(record.raw)
                 if len(events) >= PART_EVENTS or size >= PART_BYTES:
-                    yield Columns.of(events)
+                    yield self._numbered(events)
                     events, size = [], 0
         except Exception:
             if events:
-                yield Columns.of(events)
+                yield self._numbered(events)
             raise
         if events:
-            yield Columns.of(events)
+            yield self._numbered(events)
         self._check_some()
+
+    def _numbered(self, events: list[Event]) -> Columns[int | None]:
+        number = self._numbering.number
+        numbers = [number(event) if event.seq_number is None else event.seq_number for event in events]
+        columns: Columns[int | None] = Columns.of(events)
+        return columns._replace(seq_number=numbers)
 
     def _check_some(self) -> None:
         """Raise InvalidInputError if nothing could be read."""
@@ -167,9 +173,7 @@ class LogReader:
         except (Unfit, InvalidInputError) as error:
             self._reject(record, error)
             return None
-        return (
-            found if found.seq_number is not None else _changed(found, number=self._numbering.number(found))
-        )
+        return found
 
     def _reject(self, record: Record, error: Exception) -> None:
         rejected = Rejected(f"{self._form.unit} {record.line}", record.raw, str(error))
@@ -198,17 +202,15 @@ class LogReader:
         return _changed(event, source=short, extra={**event.extra, "source": event.source})
 
 
-def _changed(
-    event: Event, *, source: str = "", number: int | None = None, extra: dict[str, str] | None = None
-) -> Event:
-    """Return an event with other values for some fields."""
+def _changed(event: Event, *, source: str = "", extra: dict[str, str] | None = None) -> Event:
+    """Return an event with another source, or another extra."""
     return Event(
         event.message,
         source or event.source,
         event.severity,
         event.type,
         event.generation_time,
-        event.seq_number if number is None else number,
+        event.seq_number,
         event.reception_time,
         event.created_by,
         event.extensions,
