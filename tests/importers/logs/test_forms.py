@@ -194,6 +194,39 @@ def test_lines_of_cosmos() -> None:
     assert (detailed.extra, detailed.message) == ({"level": "ERROR", "detail": "INST"}, "lost")
 
 
+@pytest.mark.parametrize(
+    ("form", "good", "bad", "reason"),
+    [
+        ("fprime", "2026-01-01T00:00:00: a.b FATAL : x", "1,(2(0)-{}:5),a.b,1,FATAL,x", "is not an event"),
+        (
+            "fprime",
+            "2026-01-01T00:00:00: a.b FATAL : x",
+            "TB: {}.000001s, context=0: a.b FATAL : x",
+            "is not",
+        ),
+        ("cosmos", '5\t{"message":"a"}', '{}\t{{"message":"a"}}', "is not a line"),
+        ("cosmos", '5\t{"message":"a"}', '{{"message":"a","time":{}}}', "its time|is not JSON"),
+        ("cosmos", '5\t{"message":"a"}', '{{"message":"a","time":"{}"}}', "its time"),
+        ("cosmos", '5\t{"message":"a"}', '{{"message":"a","time":-{}}}', "its time|is not JSON"),
+        (
+            "yamcs-csv",
+            "Source,Generation Time,Event Text,Sequence Number",
+            "A,1970-01-01T00:00:01Z,a,{}",
+            "its num",
+        ),
+        ("syslog", "2026-01-01T00:00:00Z h a: b", "<{}>2026-01-01T00:00:00Z h a: b", "is not a line"),
+    ],
+)
+def test_numbers_of_many_digits_are_refused(form: str, good: str, bad: str, reason: str) -> None:
+    for digits in (25, 5000):
+        rows = [good, bad.format("1" * digits)]
+        if form == "yamcs-csv":
+            rows.insert(1, "A,1970-01-01T00:00:01Z,a,1")
+        events, rejected = read(form, "\n".join(rows).encode())
+        assert len(events) == 1
+        assert any(each in rejected[0][1] for each in reason.split("|"))
+
+
 def test_rows_of_a_yamcs_export() -> None:
     first, second = read("yamcs-csv", LOGS["yamcs-csv"][0])[0]
     assert (first.source, first.type, first.message) == ("A", None, 'two\r\n"lines", and\ta tab')

@@ -93,8 +93,10 @@ class Cosmos:
         """Return the time of an object, and take it out of the object."""
         found = fields.pop("time", None)
         shown = fields.pop("@timestamp", None)
-        if type(found) is int or (isinstance(found, str) and found.isascii() and found.isdigit()):
-            stamp = str(found)[:20]
+        if type(found) is int or isinstance(found, str):
+            stamp = text_of(found)
+            if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
+                raise Unfit(f"its time {stamp[:40]!r} is not a number of nanoseconds")
         if stamp is not None:
             if int(stamp) % 1000:
                 extra["time"] = stamp

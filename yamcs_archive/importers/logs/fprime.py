@@ -25,8 +25,8 @@ from yamcs_archive.importers.logs.lines import records_of_lines
 from yamcs_archive.importers.logs.log_reader import opened
 from yamcs_archive.importers.logs.time_format import iso
 
-_TIME = r"(?P<time>\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?|\w+: \d+\.\d+s, context=\d+)"
-_RAW = r"\((?P<base>\w+)\((?P<context>\d+)\)-(?P<seconds>\d+):(?P<micros>\d+)\)"
+_TIME = r"(?P<time>\d{4}-\d\d-\d\d[T ][\d:.]+(?:Z|[+-]\d\d:?\d\d)?|\w+: \d{1,10}\.\d{6}s, context=\d+)"
+_RAW = r"\((?P<base>\w+)\((?P<context>\d+)\)-(?P<seconds>\d{1,10}):(?P<micros>\d{1,6})\)"
 _NAME = r"(?P<name>[\w.]+)"
 _SEVERITY = r"(?:[\w.]*\.)?(?P<severity>[A-Z_]+)"
 _FORMS = tuple(
@@ -39,12 +39,12 @@ _FORMS = tuple(
     )
 )
 _CONSOLE = re.compile(
-    r"EVENT: \((?P<id>\d+)\) \((?P<base>\d+):(?P<seconds>\d+),(?P<micros>\d+)\) (?P<severity>[A-Z_]+): "
-    r"(?:\((?P<component>[^)]*)\) (?P<name>\w+) ?: )?(?P<text>.*)",
+    r"EVENT: \((?P<id>\d+)\) \((?P<base>\d+):(?P<seconds>\d{1,10}),(?P<micros>\d{1,6})\) "
+    r"(?P<severity>[A-Z_]+): (?:\((?P<component>[^)]*)\) (?P<name>\w+) ?: )?(?P<text>.*)",
     re.ASCII | re.DOTALL,
 )
 _UNSET = re.compile(
-    r"(?P<base>\w+): (?P<seconds>\d+)\.(?P<micros>\d{6})s, context=(?P<context>\d+)", re.ASCII
+    r"(?P<base>\w+): (?P<seconds>\d{1,10})\.(?P<micros>\d{6})s, context=(?P<context>\d+)", re.ASCII
 )
 _HEADINGS = ("Time,Name,", "Time,Raw Time,Name,")
 _CONSOLE_SOURCE = "FSW"
