@@ -44,6 +44,8 @@ class Sizes:
     memory: int
     served: int
     """Number of messages of 1 MiB that are served."""
+    streamed: int
+    """For the memory of tables that are streamed."""
     big_every: int = 1_000
 
     @property
@@ -57,7 +59,7 @@ class Sizes:
         >>> FULL.scaled(100_000).small
         20000
         """
-        counts = ("small", "one", "single", "own_commits", "posts", "warm_up", "memory", "served")
+        counts = ("small", "one", "single", "own_commits", "posts", "warm_up", "memory", "served", "streamed")
         shares = {name: max(_LEAST, getattr(self, name) * bulk // self.bulk) for name in counts}
         return replace(self, bulk=bulk, **shares)
 
@@ -66,11 +68,11 @@ _LEAST = 40
 """Least size of a case: more than the threads of any case."""
 FULL = Sizes(
     bulk=_MILLION, small=200_000, one=5_000, single=10_000, own_commits=50_000, posts=15_000,
-    warm_up=15_000, memory=200_000, served=500,
+    warm_up=15_000, memory=200_000, served=500, streamed=10 * _MILLION,
 )  # fmt: skip
 QUICK = Sizes(
     bulk=60_000, small=10_000, one=500, single=1_000, own_commits=2_000, posts=3_000, warm_up=1_000,
-    memory=20_000, served=60,
+    memory=20_000, served=60, streamed=300_000,
 )  # fmt: skip
 REPEATS, QUICK_REPEATS = 3, 1
 
@@ -89,11 +91,12 @@ def plan(
     ``only`` names measures (empty: all). Scale is included if it has a number of millions, a Yamcs server and
     batches over HTTP if they are asked for.
 
-    >>> {job.measure for job in plan(QUICK)} == {"ingest", "queries", "memory", "serving", "http", "reading"}
-    True
+    >>> sorted({job.measure for job in plan(QUICK)})
+    ['http', 'ingest', 'memory', 'queries', 'reading', 'serving', 'table_memory', 'tables']
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
-    jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_scale(scale_millions)]
+    jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_tables(sizes)]
+    jobs += _scale(scale_millions)
     return [
         msgspec.structs.replace(job, repeats=repeats if job.repeats == _REPEATED else 1)
         for job in jobs
@@ -187,6 +190,16 @@ def _reading(sizes: Sizes, yamcs: bool) -> list[Job]:
         Job(measure="reading", case="over HTTP", contender=contender, events=sizes.bulk,
             batch_events=sizes.bulk // 10, connections=1, encoding="rows", rare_every=sizes.rare_every)
         for contender in (("archive", "yamcs") if yamcs else ("archive",))
+    ]  # fmt: skip
+
+
+def _tables(sizes: Sizes) -> list[Job]:
+    return [
+        Job(measure="tables", case="at rest", contender=contender, events=sizes.bulk,
+            repeats=_REPEATED, rare_every=sizes.rare_every)
+        for contender in ("archive", "duckdb", "sqlite")
+    ] + [
+        Job(measure="table_memory", case="streamed", contender="archive", events=sizes.streamed)
     ]  # fmt: skip
 
 

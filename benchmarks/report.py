@@ -55,6 +55,20 @@ _SHOWN: dict[str, dict[str, str]] = {
         "rare_source_ms": "rare source, newest 100, ms",
         "absent_text_ms": "text that matches nothing, ms",
     },
+    "tables": {
+        "scan_events_per_s": "full scan to Event objects, events/s",
+        "table_events_per_s": "all columns in key order to Arrow (SQLite: to pandas, from_records), events/s",
+        "any_order_events_per_s": "the same in any order, events/s",
+        "frame_events_per_s": "filter on source and severity to pandas, events searched/s",
+    },
+    "table_memory": {
+        "stream_mib": "peak while all batches are read, MiB",
+        "parquet_mib": "peak while a Parquet file is written, MiB",
+        "before_mib": "before the first batch, MiB",
+        "stream_events_per_s": "all batches, events/s",
+        "parquet_events_per_s": "to Parquet, events/s",
+        "parquet_bytes_per_event": "bytes per event of the Parquet file",
+    },
     "scale": {
         "events_per_s": "the last million, events/s",
         "last_to_second": "the last million / the 2nd",

@@ -64,6 +64,7 @@ _POST, _POST_WSGI = "POST, 32 connections", "POST under WSGI, 32 connections"
 _ROWS = "batch, rows"
 _REST = "at rest"
 _HUGE = "100 million"
+_STREAMED = "streamed"
 
 
 def _rate(case: str, contender: str = "archive") -> Figure:
@@ -84,6 +85,14 @@ def _posted(case: str, name: str, contender: str = "archive") -> Figure:
 
 def _read(name: str, contender: str = "archive") -> Figure:
     return Figure("reading", "over HTTP", contender, name)
+
+
+def _table(name: str, contender: str = "archive") -> Figure:
+    return Figure("tables", _REST, contender, name)
+
+
+def _streamed(name: str) -> Figure:
+    return Figure("table_memory", _STREAMED, "archive", name)
 
 
 def _huge(name: str) -> Figure:
@@ -222,8 +231,37 @@ TARGETS: tuple[Target, ...] = (
     ),
     _at_most("peak memory, at 100 million", _huge("peak_mib"), 286, 95, "MiB"),
     _at_most("open, at 100 million", _huge("open_ms"), 100, 10, "ms"),
+    Target(
+        "all events to Arrow / event scan", _table("table_events_per_s"), _table("scan_events_per_s"), 2, 4
+    ),
+    Target(
+        "all events to Arrow in key order / DuckDB",
+        _table("table_events_per_s"),
+        _table("table_events_per_s", "duckdb"),
+        0.8,
+        1.5,
+    ),
+    Target(
+        "all events to Arrow / sqlite3 and from_records",
+        _table("table_events_per_s"),
+        _table("table_events_per_s", "sqlite"),
+        10,
+        30,
+    ),
+    Target(
+        "filter on source and severity to pandas / SQLite",
+        _table("frame_events_per_s"),
+        _table("frame_events_per_s", "sqlite"),
+        0.8,
+        2,
+    ),
+    *(
+        _at_most(f"peak of memory, 10 million events {what}", _streamed(name), 381, 143, "MiB")
+        for what, name in (("in batches", "stream_mib"), ("to Parquet", "parquet_mib"))
+    ),
 )
-"""The targets, in the order of their table. 300 and 100 MB are 286 and 95 MiB."""
+"""The targets, in the order of their table. 300 and 100 MB are 286 and 95 MiB, 400 and 150 are 381
+and 143."""
 
 
 def standings(results: Sequence[Result]) -> list[Standing]:

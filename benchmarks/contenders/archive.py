@@ -75,6 +75,22 @@ class ArchiveContender(Contender[list[Event]]):
         wanted = text.casefold()
         return [event for event in self._instance.events() if wanted in event.message.casefold()]
 
+    def table(self, *, in_order: bool = True) -> Any:  # noqa: ARG002  # it has one order
+        """See :class:`~benchmarks.contenders.base.Tabular`; the order is always that of keys."""
+        return self._instance.table().to_arrow()
+
+    def frame(self, source: str, min_severity: Severity) -> Any:
+        """See :class:`~benchmarks.contenders.base.Tabular`."""
+        return self._instance.table(sources=[source], min_severity=min_severity).to_pandas()
+
+    def stream(self) -> Iterator[Any]:
+        """Return an iterator over all events in record batches."""
+        return self._instance.table().batches()
+
+    def to_parquet(self, path: Path) -> int:
+        """Write all events to a Parquet file."""
+        return self._instance.table().to_parquet(path)
+
     def close(self) -> None:
         """See the base class."""
         self._archive.close()

@@ -6,7 +6,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from yamcs_archive import Event, Severity
 
@@ -27,6 +27,16 @@ class Questioned(Protocol):
 
     def find_text(self, text: str) -> list[Event]:
         """Return the events whose message contains ``text``, in any letter case, in key order."""
+
+
+class Tabular(Protocol):
+    """The answers of a contender that are tables: of pyarrow, or of pandas where it has no Arrow."""
+
+    def table(self, *, in_order: bool = True) -> Any:
+        """Return all columns of all events, in the order of keys, or in any order where that is faster."""
+
+    def frame(self, source: str, min_severity: Severity) -> Any:
+        """Return all columns of the events of a source, of that severity and above, as a frame of pandas."""
 
 
 class Contender(ABC, Generic[Batch]):

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -98,6 +99,17 @@ class DuckDb(Contender[list[Event]]):
     def find_text(self, text: str) -> list[Event]:
         """Use ILIKE, which ignores the case of letters."""
         return list(self._select(f"where message ilike ? order by {_KEY}", f"%{text}%"))
+
+    def table(self, *, in_order: bool = True) -> Any:
+        """See :class:`~benchmarks.contenders.base.Tabular`."""
+        order = f"order by {_KEY}" if in_order else ""
+        return self._connection.sql(f"select {_COLUMNS} from events {order}").to_arrow_table()
+
+    def frame(self, source: str, min_severity: Severity) -> Any:
+        """See :class:`~benchmarks.contenders.base.Tabular`."""
+        wanted = f"where source = ? and severity >= ? order by {_KEY}"
+        asked = (source, min_severity.rank)
+        return self._connection.sql(f"select {_COLUMNS} from events {wanted}", params=asked).df()
 
     def close(self) -> None:
         """See the base class."""

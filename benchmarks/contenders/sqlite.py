@@ -49,6 +49,7 @@ insert or ignore into events
 _INSERT_ALL = "insert or ignore into events values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _SELECT = """select message, source, severity, type, generation_time, seq_number, reception_time,
     created_by, extensions, extra from"""
+_NAMES = [name.strip() for name in _SELECT.removeprefix("select").removesuffix("from").split(",")]
 _DESCENDING = "order by generation_time desc, source desc, seq_number desc limit ?"
 _FETCH_ROWS = 1_000
 
@@ -117,6 +118,21 @@ class Sqlite(Contender[list[Event]]):
         return list(
             self._select("where message like ? order by generation_time, source, seq_number", f"%{text}%")
         )
+
+    def table(self, *, in_order: bool = True) -> Any:
+        """Return a frame of pandas: rows to Arrow without it would take another way of the same kind."""
+        return self._frame("order by generation_time, source, seq_number" if in_order else "")
+
+    def frame(self, source: str, min_severity: Severity) -> Any:
+        """See :class:`~benchmarks.contenders.base.Tabular`."""
+        rest = "where source = ? and severity >= ? order by generation_time, source, seq_number"
+        return self._frame(rest, source, min_severity.rank)
+
+    def _frame(self, rest: str, *values: object) -> Any:
+        from pandas import DataFrame  # noqa: PLC0415  # only this needs it
+
+        rows = self._connection.execute(f"{_SELECT} events {rest}", values)
+        return DataFrame.from_records(rows, columns=_NAMES)
 
     def close(self) -> None:
         """See the base class."""

@@ -10,7 +10,10 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-NAMES = ("ingest", "queries", "memory", "serving", "http", "reading", "scale")
+NAMES = (
+    *("ingest", "queries", "memory", "serving", "http", "reading", "scale"),
+    *("tables", "table_memory"),
+)
 
 
 def module(name: str) -> ModuleType:

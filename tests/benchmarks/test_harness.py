@@ -57,6 +57,8 @@ _RUNS: list[tuple[str, str, dict[str, object]]] = [
         for contender in ("archive", "sqlite", "sqlite indexed", "rocksdb", *COLUMNAR)
     ],
     ("memory", "archive", {"big_every": 100}),
+    *[("tables", contender, {}) for contender in ("archive", "duckdb", "sqlite")],
+    ("table_memory", "archive", {}),
     ("scale", "archive", {"events": 30_000, "batch_events": 10_000, "rare_every": 100}),
     ("reading", "archive", {"encoding": "rows", "connections": 1}),
     ("http", "archive", _POSTS | {"encoding": "protobuf"}),
