@@ -28,6 +28,8 @@ from yamcs_archive import Event, Severity
 SOURCE, MIN_SEVERITY = "AOCS", Severity.WARNING
 """The source that has most events, and a severity that one in some has."""
 _TIMES = 5
+_ORIGIN_US = 1_767_225_600_000_000
+"""Times are added up from here on: a million of them would not fit into 64 bits."""
 
 prepare = queries.prepare
 
@@ -75,7 +77,7 @@ def digest_of_table(found: Any, *, in_order: bool = True) -> str:
     pandas.
 
     >>> digest_of_table(pa.table({"time": [1, 2], "message": ["Boot", "Wheel"]}))
-    '2 rows, 3 us, 9 characters, Boot to Wheel'
+    '2 rows, -3534451199999997 us, 9 characters, Boot to Wheel'
     """
     name = (
         "time"
@@ -90,7 +92,7 @@ def digest_of_table(found: Any, *, in_order: bool = True) -> str:
         messages = pa.array(found["message"], pa.string())
     return _words(
         len(messages),
-        pc.sum(times).as_py(),
+        pc.sum(pc.subtract(times, _ORIGIN_US)).as_py(),
         pc.sum(pc.utf8_length(messages)).as_py(),
         (messages[0].as_py(), messages[-1].as_py()) if in_order else None,
     )
@@ -99,7 +101,7 @@ def digest_of_table(found: Any, *, in_order: bool = True) -> str:
 def _digest_of(events: Iterable[Event], *, in_order: bool = True) -> str:
     stored = list(events)
     ends = (stored[0].message, stored[-1].message) if in_order else None
-    times = sum(event.generation_time or 0 for event in stored)
+    times = sum((event.generation_time or 0) - _ORIGIN_US for event in stored)
     return _words(len(stored), times, sum(len(event.message) for event in stored), ends)
 
 

@@ -15,6 +15,7 @@ from yamcs_archive.event_vectors import PackedMessages, StoredVectors
 from yamcs_archive.frames.texts import gathered, message_array
 from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.keys import in_key_order
+from yamcs_archive.storage.format.messages import MessageChunks
 from yamcs_archive.storage.read.picked_vectors import PickedVectors
 from yamcs_archive.storage.write.validation import prepare
 
@@ -73,3 +74,34 @@ def test_other_numbers_of_messages_are_noticed(text: bytes, order: list[int] | N
         np.frombuffer(text, np.uint8), None if order is None else np.array(order, np.intp)
     )
     assert gathered(packed, size) is None
+
+
+@pytest.mark.parametrize("kinds", [1, 3])
+@pytest.mark.parametrize(
+    "wanted",
+    [[5], [0, 999, 1000, 2000], range(1500, 1520), range(990, 1010), range(2400, 2500), range(0, 2500, 7)],
+)
+def test_messages_of_several_chunks(wanted: list[int], kinds: int) -> None:
+    events = [
+        Event(f"m{n}", generation_time=n, seq_number=n, reception_time=n, severity=n % kinds)
+        for n in range(2500)
+    ]
+    [made] = encode_blocks([StoredVectors.of(prepare(events, int), commit=1)])
+    some = PickedVectors(Block(made.key, made.value), wanted)
+    assert message_array(some).to_pylist() == [f"m{n}" for n in wanted]
+    assert (some.packed_messages is None) == (len(wanted) < 8)
+
+
+def test_only_the_chunks_of_wanted_messages_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [Event(f"m{n}", generation_time=n, seq_number=n, reception_time=n) for n in range(2500)]
+    [made] = encode_blocks([StoredVectors.of(prepare(events, int), commit=1)])
+    read: list[int] = []
+    whole = MessageChunks._chunk
+
+    def noted(self: MessageChunks, nth: int) -> bytes:
+        read.append(nth)
+        return whole(self, nth)
+
+    monkeypatch.setattr(MessageChunks, "_chunk", noted)
+    message_array(PickedVectors(Block(made.key, made.value), range(1100, 1200)))
+    assert read == [1]

@@ -18,7 +18,14 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES
-from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, StoredVectors, pick_values
+from yamcs_archive.event_vectors import (
+    DictColumn,
+    Indexes,
+    Int64s,
+    PackedMessages,
+    StoredVectors,
+    pick_values,
+)
 from yamcs_archive.limits import BLOCK_EVENTS_LIMIT, BLOCK_FRAME_BYTES_MAX
 from yamcs_archive.storage.format.block_part_encoder import (
     HEADER,
@@ -199,10 +206,11 @@ class BlockPart:
             found = self._chunks.all()
         return found if self.message_indexes is None else pick_values(found, self.message_indexes)
 
-    def packed_messages(self) -> npt.NDArray[np.uint8]:
-        """Return the messages as they are stored: JSON arrays, in the order of ``message_indexes``."""
+    def packed_messages(self, indexes: Indexes | None) -> PackedMessages:
+        """Return the messages at some indexes as they are stored; only their chunks are read."""
+        at = self.message_indexes
         with self.reading("messages"):
-            return self._chunks.packed()
+            return self._chunks.packed(at if indexes is None else indexes if at is None else at[indexes])
 
     @cached_property
     def events(self) -> StoredVectors:

@@ -16,6 +16,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from yamcs_archive.event_vectors import Indexes, PackedMessages
 from yamcs_archive.storage.format.compression import decompressed
 from yamcs_archive.storage.format.text_search import TextMatcher
 
@@ -112,15 +113,25 @@ class MessageChunks:
             found += self._unpacked(nth)
         return found
 
-    def packed(self) -> npt.NDArray[np.uint8]:
-        """Return all chunks, decompressed: JSON arrays of texts, one after the other."""
+    def packed(self, stored: Indexes | None) -> PackedMessages:
+        """Return the messages at ``stored``, None for all, as they are; only their chunks are read."""
+        wanted = np.arange(len(self._frames))
+        order = stored
+        if stored is not None:
+            chunk = stored // self._each
+            wanted = np.flatnonzero(np.bincount(chunk, minlength=len(self._frames)))
+            if len(wanted) < len(self._frames):  # the index of each chunk's first message among those read
+                first = np.zeros(len(self._frames), np.intp)
+                first[wanted] = np.arange(len(wanted)) * self._each
+                order = stored - chunk * self._each + first[chunk]
         # Copied into one array, because joining them as bytes takes as long as decompressing them.
-        found = np.empty(sum(raw_bytes for _, raw_bytes, _, _ in self._frames), np.uint8)
+        sizes = [self._frames[nth][1] for nth in wanted]
+        text = np.empty(sum(sizes), np.uint8)
         at = 0
-        for nth, (_, raw_bytes, _, _) in enumerate(self._frames):
-            found[at : at + raw_bytes] = np.frombuffer(self._chunk(nth), np.uint8)
-            at += raw_bytes
-        return found
+        for nth, size in zip(wanted.tolist(), sizes, strict=True):
+            text[at : at + size] = np.frombuffer(self._chunk(nth), np.uint8)
+            at += size
+        return PackedMessages(text, order)
 
     def some(self, indexes: Sequence[int]) -> list[str]:
         """Return the messages at ``indexes``; only their chunks are read."""

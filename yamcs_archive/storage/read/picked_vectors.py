@@ -18,8 +18,8 @@ from yamcs_archive.event_vectors import DictColumn, Int64s, PackedMessages, pick
 from yamcs_archive.storage.format.block import Block
 
 Number = TypeVar("Number", np.int64, np.uint8)
-_PACKED_SHARE = 4
-"""Fewer than 1 in 4 messages of a block are picked out of it."""
+_PACKED_MIN = 8
+"""Fewer messages are cut out of their chunks one by one."""
 
 
 class PickedVectors:
@@ -81,13 +81,8 @@ class PickedVectors:
 
     @property
     def packed_messages(self) -> PackedMessages | None:
-        """All messages of the block, if no small share of them is wanted; None: they are cheaper as texts."""
-        if self.size * _PACKED_SHARE < self._part.count:
-            return None
-        order = self._part.message_indexes
-        if self._indexes is not None:
-            order = self._indexes if order is None else order[self._indexes]
-        return PackedMessages(self._part.packed_messages(), order)
+        """Each event's message, in chunks of the block; None: there are few, which are cheaper as texts."""
+        return None if self.size < _PACKED_MIN else self._part.packed_messages(self._indexes)
 
     @property
     def extensions(self) -> list[bytes] | None:
