@@ -142,6 +142,8 @@ class PackedMessages(NamedTuple):
     """JSON arrays of texts, one after the other, in UTF-8."""
     order: Indexes | None
     """The index of each event's message among all of these; None: they are those of the events."""
+    escaped: bool
+    """Whether anything in the text is escaped."""
 
 
 class Vectors(Protocol):

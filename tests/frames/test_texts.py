@@ -54,7 +54,7 @@ def test_messages_of_a_block_are_those_of_its_events(events: list[Event], data: 
 )
 def test_a_gathered_message_is_the_message_or_none(messages: list[str]) -> None:
     text = np.frombuffer(json.dumps(messages, separators=(",", ":"), ensure_ascii=False).encode(), np.uint8)
-    found = gathered(PackedMessages(text, None), len(messages))
+    found = gathered(PackedMessages(text, None, b"\\" in text.tobytes()), len(messages))
     escaped = any(character in message for message in messages for character in '"\\\n')
     assert (None if found is None else found.to_pylist()) == (None if escaped else messages)
 
@@ -70,9 +70,8 @@ def test_a_gathered_message_is_the_message_or_none(messages: list[str]) -> None:
     ],
 )
 def test_other_numbers_of_messages_are_noticed(text: bytes, order: list[int] | None, size: int) -> None:
-    packed = PackedMessages(
-        np.frombuffer(text, np.uint8), None if order is None else np.array(order, np.intp)
-    )
+    indexes = None if order is None else np.array(order, np.intp)
+    packed = PackedMessages(np.frombuffer(text, np.uint8), indexes, escaped=False)
     assert gathered(packed, size) is None
 
 

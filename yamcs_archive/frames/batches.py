@@ -68,9 +68,20 @@ def _joined(found: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatc
 def _concat(parts: list[pyarrow.RecordBatch]) -> pyarrow.RecordBatch:
     if len(parts) == 1:
         return parts[0]
+    columns = [_concat_arrays([part.column(nth) for part in parts]) for nth in range(parts[0].num_columns)]
+    return load().RecordBatch.from_arrays(columns, schema=parts[0].schema)
+
+
+def _concat_arrays(parts: list[Any]) -> pyarrow.Array:
+    """Return all parts as one; codes of a dictionary that has only grown stay as they are."""
     pa = load()
-    columns = [pa.concat_arrays([part.column(nth) for part in parts]) for nth in range(parts[0].num_columns)]
-    return pa.RecordBatch.from_arrays(columns, schema=parts[0].schema)
+    if not pa.types.is_dictionary(parts[0].type):
+        return pa.concat_arrays(parts)
+    last = parts[-1].dictionary
+    if any(not last.slice(0, len(part.dictionary)).equals(part.dictionary) for part in parts):
+        return pa.concat_arrays(parts)
+    codes = pa.concat_arrays([part.indices for part in parts])
+    return pa.DictionaryArray.from_arrays(codes, last, ordered=parts[0].type.ordered, safe=False)
 
 
 class BatchMaker:

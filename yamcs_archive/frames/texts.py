@@ -17,7 +17,7 @@ from yamcs_archive.frames.library import load
 if TYPE_CHECKING:
     import pyarrow
 
-_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_QUOTE = ord('"')
 _BYTES_MAX = (1 << 31) - 1
 """The offsets of an array of texts are int32."""
 
@@ -41,13 +41,13 @@ def gathered(packed: PackedMessages, size: int) -> pyarrow.Array | None:
     """Return the messages of ``size`` events; None where something is escaped, or they are not as expected.
 
     >>> text = np.frombuffer(b'["a","b"]["c"]', np.uint8)
-    >>> gathered(PackedMessages(text, np.array([2, 0])), 2).to_pylist()
+    >>> gathered(PackedMessages(text, np.array([2, 0]), escaped=False), 2).to_pylist()
     ['c', 'a']
-    >>> gathered(PackedMessages(text, None), 2) is None
+    >>> gathered(PackedMessages(text, None, escaped=False), 2) is None
     True
     """
-    text, order = packed
-    if len(text) > _BYTES_MAX or (text == _BACKSLASH).any():
+    text, order, escaped = packed
+    if escaped or len(text) > _BYTES_MAX:
         return None
     # Each quote ends a piece, and the next one begins there: messages without their quotes, and between each
     # two

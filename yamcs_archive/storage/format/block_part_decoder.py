@@ -271,7 +271,9 @@ class BlockPart:
 
     def _from_steps(self, first: int, steps: bytes) -> Int64s:
         with self.reading("columns"):
-            return np.cumsum(np.concatenate(([np.int64(first)], unpack_integers(steps, self.count - 1))))
+            found = np.empty(self.count, np.int64)
+            found[0], found[1:] = first, unpack_integers(steps, self.count - 1)
+            return np.cumsum(found, out=found)
 
     def _texts(self, stored: tuple[list[Any], bytes] | None) -> DictColumn:
         if stored is None:

@@ -118,20 +118,22 @@ class MessageChunks:
         wanted = np.arange(len(self._frames))
         order = stored
         if stored is not None:
-            chunk = stored // self._each
-            wanted = np.flatnonzero(np.bincount(chunk, minlength=len(self._frames)))
+            chunks = stored // self._each
+            wanted = np.flatnonzero(np.bincount(chunks, minlength=len(self._frames)))
             if len(wanted) < len(self._frames):  # the index of each chunk's first message among those read
                 first = np.zeros(len(self._frames), np.intp)
                 first[wanted] = np.arange(len(wanted)) * self._each
-                order = stored - chunk * self._each + first[chunk]
+                order = stored - chunks * self._each + first[chunks]
         # Copied into one array, because joining them as bytes takes as long as decompressing them.
         sizes = [self._frames[nth][1] for nth in wanted]
         text = np.empty(sum(sizes), np.uint8)
-        at = 0
+        at, escaped = 0, False
         for nth, size in zip(wanted.tolist(), sizes, strict=True):
-            text[at : at + size] = np.frombuffer(self._chunk(nth), np.uint8)
+            chunk = self._chunk(nth)
+            text[at : at + size] = np.frombuffer(chunk, np.uint8)
             at += size
-        return PackedMessages(text, order)
+            escaped = escaped or b"\\" in chunk
+        return PackedMessages(text, order, escaped)
 
     def some(self, indexes: Sequence[int]) -> list[str]:
         """Return the messages at ``indexes``; only their chunks are read."""
