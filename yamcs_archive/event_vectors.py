@@ -157,6 +157,11 @@ class Vectors(Protocol):
         """The number of events."""
 
     @property
+    def held_bytes(self) -> int:
+        """About the bytes of memory that are held as long as the events are, without messages that are
+        packed."""
+
+    @property
     def times(self) -> Int64s:
         """Generation times, microseconds since 1970."""
 
@@ -288,6 +293,11 @@ class StoredVectors(NamedTuple):
     def packed_messages(self) -> None:
         """See :class:`Vectors`: they are at hand as texts."""
         return
+
+    @property
+    def held_bytes(self) -> int:
+        """See :class:`Vectors`."""
+        return self.text_bytes()
 
     def trimmed(self) -> StoredVectors:
         """Return the same events without dictionary values that none of them has."""

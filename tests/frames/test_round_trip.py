@@ -98,3 +98,16 @@ def test_a_dictionary_grows_to_its_bound_and_begins_anew(most: int, monkeypatch:
     assert sizes == ([3, 3, 3, 3] if most < 6 else [3, 6, 3, 6])
     assert [len(chunk.dictionary) for chunk in table["source"].chunks] == [1] * 4
     assert read_back(table) == events
+
+
+@pytest.mark.parametrize("bound", ["JOINED_EVENTS", "JOINED_BYTES", "HELD_BYTES"])
+@given(events=event_lists)
+@settings(max_examples=15)
+def test_parts_are_the_same_joined_or_not(bound: str, events: list[Event]) -> None:
+    whole = table_of(events, len(events))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches_module, bound, 0)
+        apart = table_of(events, len(events))
+    assert (whole["time"].num_chunks, apart["time"].num_chunks) == (1, len(events))
+    assert read_back(whole) == read_back(apart) == events
+    assert whole.to_pylist() == apart.to_pylist()

@@ -4,8 +4,8 @@
 2. The dictionaries of a stream grow: each batch's has that of the batch before it as its beginning, and codes
    stay what they are. So consumers have little to unify. A dictionary of more than :data:`DICTIONARY_MAX`
    values begins anew, because the types of events may all be different.
-3. Small batches are joined, up to :data:`JOINED_EVENTS` events or :data:`JOINED_BYTES`; large ones are passed
-   on.
+3. Small parts are joined to one batch, up to :data:`JOINED_EVENTS` events, :data:`JOINED_BYTES` of messages
+   or :data:`HELD_BYTES` of the blocks that they are decoded from.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.event_vectors import DictColumn, Vectors
 from yamcs_archive.frames.columns import Selection
+from yamcs_archive.frames.joined import JoinedVectors
 from yamcs_archive.frames.library import load
 from yamcs_archive.frames.schema import SEVERITY_NAMES, schema_of
 from yamcs_archive.frames.texts import message_array
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
 
 DICTIONARY_MAX = 1 << 16
 """Most values of a dictionary that grows: those of a few megabytes."""
-JOINED_EVENTS, JOINED_BYTES = 4_096, 1 << 20
-"""Batches with fewer events and bytes than these are joined with the ones after them."""
+JOINED_EVENTS, JOINED_BYTES, HELD_BYTES = 4_096, 1 << 20, 16 << 20
+"""Smaller parts are joined with the ones after them. A usual block takes some 0.3 MB while it is held."""
 _LEVELS = np.array([severity.rank for severity in SEVERITIES], np.int8)
 
 
@@ -47,41 +48,21 @@ def batches(parts: Iterable[Vectors], selection: Selection) -> Iterator[pyarrow.
     {'source': 'AOCS', 'message': 'Wheel', 'commit': 4}
     """
     maker = BatchMaker(selection)
-    return _joined(map(maker.batch, parts))
-
-
-def _joined(found: Iterable[pyarrow.RecordBatch]) -> Iterator[pyarrow.RecordBatch]:
-    pending: list[pyarrow.RecordBatch] = []
-    events = size_bytes = 0
-    for batch in found:
-        pending.append(batch)
-        events += batch.num_rows
-        if events < JOINED_EVENTS:  # or its bytes, which take time to count, do not matter
-            size_bytes += batch.nbytes
-        if events >= JOINED_EVENTS or size_bytes >= JOINED_BYTES:
-            yield _concat(pending)
-            pending, events, size_bytes = [], 0, 0
-    if pending:
-        yield _concat(pending)
-
-
-def _concat(parts: list[pyarrow.RecordBatch]) -> pyarrow.RecordBatch:
-    if len(parts) == 1:
-        return parts[0]
-    columns = [_concat_arrays([part.column(nth) for part in parts]) for nth in range(parts[0].num_columns)]
-    return load().RecordBatch.from_arrays(columns, schema=parts[0].schema)
-
-
-def _concat_arrays(parts: list[Any]) -> pyarrow.Array:
-    """Return all parts as one; codes of a dictionary that has only grown stay as they are."""
-    pa = load()
-    if not pa.types.is_dictionary(parts[0].type):
-        return pa.concat_arrays(parts)
-    last = parts[-1].dictionary
-    if any(not last.slice(0, len(part.dictionary)).equals(part.dictionary) for part in parts):
-        return pa.concat_arrays(parts)
-    codes = pa.concat_arrays([part.indices for part in parts])
-    return pa.DictionaryArray.from_arrays(codes, last, ordered=parts[0].type.ordered, safe=False)
+    joined: list[Vectors] = []
+    messages: list[Any] = []
+    events = text_bytes = held_bytes = 0
+    for part in parts:
+        joined.append(part)
+        events += part.size
+        held_bytes += part.held_bytes
+        if maker.has_messages:
+            messages.append(message_array(part))
+            text_bytes += messages[-1].get_total_buffer_size()
+        if events >= JOINED_EVENTS or text_bytes >= JOINED_BYTES or held_bytes >= HELD_BYTES:
+            yield maker.batch(joined, messages)
+            joined, messages, events, text_bytes, held_bytes = [], [], 0, 0, 0
+    if joined:
+        yield maker.batch(joined, messages)
 
 
 class BatchMaker:
@@ -94,13 +75,13 @@ class BatchMaker:
         self._severities = pa.array(SEVERITY_NAMES, pa.string())
         self._no_texts = pa.array([], pa.string())
         growing = {name: _GrowingDictionary(pa) for name in ("source", "type", "created_by")}
-        made: dict[str, Callable[[Vectors], Any]] = {
+        made: dict[str, Callable[[Vectors], Any] | None] = {
             "time": lambda events: self._times(events.times),
             "source": lambda events: growing["source"].encoded(events.sources),
             "seq_number": lambda events: self._fixed(pa.int32(), events.numbers.astype(np.int32)),
             "severity": self._severity,
             "level": lambda events: self._fixed(pa.int8(), _LEVELS[events.severities]),
-            "message": message_array,
+            "message": None,
             "type": lambda events: growing["type"].encoded(events.types),
             "reception_time": lambda events: self._times(events.received),
             "created_by": lambda events: growing["created_by"].encoded(events.users),
@@ -109,13 +90,15 @@ class BatchMaker:
             "commit": lambda events: self._fixed(pa.int64(), events.commits),
         }
         self._makers = [made[name] for name in selection.columns]
+        self.has_messages = "message" in selection.columns
 
-    def batch(self, events: Vectors) -> pyarrow.RecordBatch:
-        """Return the chosen columns of some events; called for one part after another, in their order.
+    def batch(self, parts: list[Vectors], messages: list[Any]) -> pyarrow.RecordBatch:
+        """Return the chosen columns of the next parts of a stream as one batch; each part has its messages.
 
         Raises DamagedError where a block cannot be decoded.
         """
-        columns = [make(events) for make in self._makers]
+        events = parts[0] if len(parts) == 1 else JoinedVectors(parts)
+        columns = [make(events) if make else _concat(messages) for make in self._makers]
         if self.selection.extra:
             extra = events.extra or [{}] * events.size
             columns += [
@@ -154,6 +137,10 @@ class BatchMaker:
         names = pa.array(list(chain.from_iterable(extra)), pa.string())
         values = pa.array(list(chain.from_iterable([more.values() for more in extra])), pa.string())
         return pa.MapArray.from_arrays(self._fixed(pa.int32(), starts), names, values)
+
+
+def _concat(arrays: list[Any]) -> pyarrow.Array:
+    return arrays[0] if len(arrays) == 1 else load().concat_arrays(arrays)
 
 
 class _GrowingDictionary(dict[str | None, int]):

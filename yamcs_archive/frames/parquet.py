@@ -17,7 +17,7 @@ from yamcs_archive.frames.library import load
 if TYPE_CHECKING:
     import pyarrow
 
-GROUP_EVENTS, GROUP_BYTES = 1 << 17, 32 << 20
+GROUP_EVENTS, GROUP_BYTES = 1 << 16, 32 << 20
 """Readers skip whole groups by their least and greatest values; larger groups compress little better."""
 COMPRESSION = "zstd"
 

@@ -117,6 +117,11 @@ class BlockPart:
             self._chunks.check()
 
     @property
+    def frames_bytes(self) -> int:
+        """Claimed bytes of its two frames, decompressed."""
+        return int(self._keys_raw + self._body_raw)
+
+    @property
     def largest_frame_bytes(self) -> int:
         """Claimed bytes of its largest frame, decompressed; the body frame may be read for that."""
         found: int = max(self._keys_raw, self._body_raw)

@@ -27,6 +27,7 @@ class PickedVectors:
 
     def __init__(self, block: Block, indexes: Sequence[int] | None) -> None:
         [self._part] = block.parts
+        self.held_bytes = block.size_bytes + self._part.frames_bytes
         self._indexes = None if indexes is None else np.asarray(indexes, np.intp)
         self.size = block.count if indexes is None else len(indexes)
 
