@@ -70,6 +70,7 @@ def test_rfc_3164_and_files() -> None:
         ("Feb 29 00:00:00 host a: b", "no 2025-02-29"),
         ("Oct 11 22:14:61 host a: b", "no 22:14:61"),
         ("hello", "not a line of syslog"),
+        ("2025-06-24 14:36:25 status installed libc6:amd64", "not a line of syslog"),  # of dpkg.log
         ("<999999>Oct 11 22:14:15 h a: b", "not a line of syslog"),
     ],
 )

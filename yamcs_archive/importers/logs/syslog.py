@@ -39,7 +39,7 @@ _OLD = re.compile(
     r"(?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)(?:\.(?P<fraction>\d+))? (?P<rest>.*)",
     re.ASCII | re.DOTALL,
 )
-_NEW = re.compile(r"(?P<time>\d{4}-\d\d-\d\d[T ]\S+) (?P<rest>.*)", re.ASCII | re.DOTALL)
+_NEW = re.compile(r"(?P<time>\d{4}-\d\d-\d\dT\S+) (?P<rest>.*)", re.ASCII | re.DOTALL)
 _TAGGED = re.compile(
     r"(?:(?P<host>\S+) )?(?P<tag>[^\s:\[]{1,255})(?:\[(?P<pid>[^\]\s]*)\])?: ?(?P<message>.*)", re.DOTALL
 )
