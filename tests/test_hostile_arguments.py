@@ -139,6 +139,13 @@ CALLS: dict[str, Call] = {
     "table filter": lambda sim, value: sim.table(filter=value),
     "table cancelled": lambda sim, value: sim.table(cancelled=value),
     "to_parquet": lambda sim, value: sim.table().to_parquet(value),
+    **{
+        f"report {name}": lambda sim, value, name=name: sim.report(**{name: value})  # type: ignore[misc]
+        for name in (
+            *("start", "stop", "sources", "min_severity", "text", "filter", "new_since", "history_since"),
+            *("late_after_s", "top", "progress", "cancelled", "skip_damaged"),
+        )
+    },
     "event_vectors text": lambda sim, value: sim.event_vectors(text=value),
     "event_vectors filter": lambda sim, value: sim.event_vectors(filter=value),
     "event_vectors cancelled": lambda sim, value: sim.event_vectors(cancelled=value),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options, Severity
+from tests.storage.test_damage import damage
+from yamcs_archive import Archive, DamagedError, Event, Instance, InvalidInputError, Options, Severity
 from yamcs_archive.errors import BadTimeError
 from yamcs_archive.pass_report.limits import BURST_EVENTS, BURST_FACTOR
 
@@ -194,7 +195,29 @@ def test_progress_and_the_end_of_it(sim: Instance) -> None:
     assert sim.report(start=T0 + 1000 * SECOND, progress=lambda *far: told.append(far)) is not None
     assert told[-1] == (3000, 3000)
     assert all(read <= of for read, of in told)
+    del told[:]
+    assert sim.report(text="A", progress=lambda *far: told.append(far)) is not None
+    assert told[-1] == (3000, 0)
     assert sim.report(cancelled=lambda: True) is None
+
+
+@pytest.mark.damaging
+def test_damage_is_an_error_or_left_out(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a") as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(event(at, at) for at in range(12_000))
+        sim.settle()
+    damage(tmp_path / "a", "blocks", 1, -1)
+    with Archive.open(tmp_path / "a", readonly=True) as archive:
+        sim = archive.instance("sim")
+        with pytest.raises(DamagedError):
+            sim.report()
+        left_out: list[DamagedError] = []
+        found = sim.report(skip_damaged=left_out.append)
+        assert found is not None
+        [error] = left_out
+        assert error.events is not None
+        assert (found.events, found.missing) == (12_000 - error.events, error.events)
 
 
 def test_hostile_messages(sim: Instance) -> None:

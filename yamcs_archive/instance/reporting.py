@@ -62,8 +62,9 @@ class Reporting(Reading):
         ``late_after_s`` seconds after it was generated. ``top`` is the greatest length of each list of
         findings.
 
-        ``progress`` is called from time to time with the number of events read so far, and with that of all;
-        once ``cancelled`` returns True, reading ends and the result is None.
+        ``progress`` is called from time to time with the number of events read so far, and with that of all
+        (0 with ``text`` or ``filter``, where nobody knows it). Once ``cancelled`` returns True, reading ends
+        and the result is None.
 
         Raises the errors of :meth:`events`; all of bad arguments at once.
 
@@ -98,16 +99,14 @@ class Reporting(Reading):
         history = self._history(asked, cancelled, skip_damaged)
         made, begun_s = self._options.clock(), time.monotonic()
         analysis = Analysis(asked)
-        whole = 0
-        if progress is not None:
-            whole = sum(self._store.count(query) for query in (history, window) if query is not None)
+        whole = 0 if progress is None else self._whole(history, window)
         read = 0
         for query, take in ((history, analysis.add_history), (window, analysis.add)):
             for events in () if query is None else self._store.scan_lazily(query):
                 take(events)
                 read += events.size
                 if progress is not None:
-                    progress(read, max(read, whole))
+                    progress(read, whole and max(read, whole))
         if analysis.has_gaps:
             for low, high in _outside(asked):
                 query = range_query(low, high, asked.sources, cancelled, skip_damaged)
@@ -117,6 +116,13 @@ class Reporting(Reading):
             return None
         refused = self.stats().sources
         return analysis.report(self.name, refused, made=made, seconds=time.monotonic() - begun_s)
+
+    def _whole(self, *queries: Query | None) -> int:
+        """Return the number of events that will be read; 0 if to count them would take as long."""
+        asked = [query for query in queries if query is not None]
+        if any(query.matches is not None or query.text is not None for query in asked):
+            return 0
+        return sum(map(self._store.count, asked))
 
     @staticmethod
     def _history(
