@@ -157,7 +157,7 @@ BELOW = {
     "client": MODEL
     | ENGINE
     | {"arguments", "backups", "credentials", "filter", "frames", "gathering", "pass_report", "wire"},
-    "files": LOWEST | {"event", "columns", "event_vectors", "wire"},
+    "files": LOWEST | NUMPY | {"event", "columns", "event_vectors", "wire", "frames"},
     "fitting": {"limits"},
     "logging": MODEL | {"fitting", "arguments", "credentials", "instance", "archive", "client"},
     "importers": LOWEST
@@ -185,8 +185,8 @@ ONLY_IN = {
         "storage.backup",
         "storage.salvage",
     },
-    "zstandard": {"storage.format"},
-    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "frames", "pass_report"},
+    "zstandard": {"storage.format", "files"},
+    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "files", "frames", "pass_report"},
     "pyarrow": {"client", "frames", "http", "instance", "wire"},
     "pandas": {"frames"},
     "polars": {"frames"},

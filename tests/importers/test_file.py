@@ -327,7 +327,7 @@ def test_the_whole_events_of_a_truncated_gzip_file_are_stored_and_counted(run: R
         ((), 2, "which instance? give --instance"),
         (("--instance", "bad name"), 1, "bad name"),
         (("--url", "http://127.0.0.1:1"), 2, "not allowed with"),
-        (("--format", "csv"), 2, "choose from"),
+        (("--format", "xml"), 2, "choose from"),
     ],
 )
 def test_a_command_line_that_says_too_little_makes_nothing(

@@ -12,9 +12,9 @@ from tests.cases import CASES
 from tests.strategies import many, stored_events, times
 from yamcs_archive import Event
 from yamcs_archive.times import format_rfc3339
-from yamcs_archive.wire import csv, event_by_event, json, protobuf
+from yamcs_archive.wire import csv, event_by_event, event_csv, json, msgpack, protobuf
 from yamcs_archive.wire.api_generations import Form
-from yamcs_archive.wire.columns import encoder
+from yamcs_archive.wire.columns import encoder, file_encoder
 from yamcs_archive.wire.columns.byte_columns import vectors_of
 from yamcs_archive.wire.columns.timestamps import TimestampField, format_many
 from yamcs_archive.wire.columns.varints import varint_bytes, varints
@@ -54,6 +54,18 @@ def test_protobuf_of_many_is_protobuf_of_each(events: list[Event]) -> None:
         messages = [protobuf.encode_event(event, Form.TODAY) for event in some]
         each = b"".join(varint(len(message)) + message for message in messages)
         assert [write.encode_protobuf_stream(vectors_of(some)) for write in WRITERS] == [each, each]
+
+
+@given(lists)
+def test_records_of_files_of_many_are_those_of_each(events: list[Event]) -> None:
+    for some in (events, TABLES):
+        vectors = vectors_of(some)
+        for write in (file_encoder, event_by_event):
+            assert write.encode_json_lines(vectors) == b"".join(
+                json.encode_line(json.sent(event)) for event in some
+            )
+            assert write.encode_msgpack_maps(vectors) == b"".join(map(msgpack.encode_map, some))
+            assert write.encode_csv_records(vectors) == b"".join(map(event_csv.record, some))
 
 
 @given(lists, st.none() | st.just("token-1"))

@@ -49,6 +49,7 @@ COMMANDS = (
     Command("events", "log", "show events", "events_log"),
     Command("events", "count", "say how many events there are", "events_count"),
     Command("events", "sources", "list the sources of events", "events_sources"),
+    Command("events", "export", "write events to a file", "events_export"),
     Command("events", "import", "store the events of a file", "events_import_file"),
     Command("events", "import yamcs", "import the history of a live Yamcs server", "events_import_yamcs"),
     Command("instances", "list", "list the instances", "instances_list"),

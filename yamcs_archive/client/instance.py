@@ -2,8 +2,8 @@
 
 1. What a caller gives is checked here, before anything is sent, by the rules of a local archive.
 2. Events and errors are those of the library. But the API does not carry everything: an event that is stored
-   as ERROR reads as SEVERE, except by ``changes``, ``commits`` and ``table``, and the server sets the user of
-   an event.
+   as ERROR reads as SEVERE, except by ``changes``, ``commits``, ``table`` and ``event_vectors``, and the server
+   sets the user of an event.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from yamcs_archive.client.queries import Query
 from yamcs_archive.client.reporting import RemoteReporting
 from yamcs_archive.client.tables import RemoteTables
 from yamcs_archive.client.transport import JSON, MSGPACK, PROTOBUF, Answer, Request, Transport
+from yamcs_archive.client.vectors import RemoteVectors
 from yamcs_archive.client.verifying import RemoteVerification
 from yamcs_archive.coercion import validate_key
 from yamcs_archive.columns import Columns
@@ -74,7 +75,7 @@ _OK = 200
 _encode = msgspec.json.encode
 
 
-class RemoteInstance(RemoteBackups, RemoteReporting, RemoteTables, RemoteVerification):
+class RemoteInstance(RemoteBackups, RemoteReporting, RemoteTables, RemoteVectors, RemoteVerification):
     """One stream of events in a served archive, with the methods of :class:`~yamcs_archive.Instance`.
 
     Get one from :meth:`Client.instance`. Each method raises UnknownInstanceError when the server has no such

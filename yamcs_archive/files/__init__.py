@@ -2,3 +2,5 @@
 
 ``compression`` is for all forms alike. Forms that other programs write are in ``importers``.
 """
+
+import yamcs_archive.signal_safe_numpy  # noqa: F401

@@ -17,6 +17,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.files.lines import LongLine, text_lines
 from yamcs_archive.files.reading import EventReader, Ordinals, ReadOptions, Rejected, Source
 from yamcs_archive.files.utf8 import decoded
+from yamcs_archive.files.writing import EventWriter, Records
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.wire import bulk
 from yamcs_archive.wire.framing import too_long
@@ -100,3 +101,8 @@ class JsonLines:
 def open_reader(source: Source, options: ReadOptions) -> EventReader:
     """Return the reader of a file."""
     return JsonLines(source, options)
+
+
+def open_writer() -> EventWriter:
+    """Return a writer of a file."""
+    return Records(bulk.encode_json_lines)

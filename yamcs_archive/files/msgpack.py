@@ -12,7 +12,8 @@ from functools import partial
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.files.reading import EventReader, Ordinals, ReadOptions, Reject, Rejected, Source
-from yamcs_archive.wire import batch
+from yamcs_archive.files.writing import EventWriter, Records
+from yamcs_archive.wire import batch, bulk
 
 
 class Maps:
@@ -47,3 +48,8 @@ class Maps:
 def open_reader(source: Source, options: ReadOptions) -> EventReader:
     """Return the reader of a file."""
     return Maps(source, options)
+
+
+def open_writer() -> EventWriter:
+    """Return a writer of a file."""
+    return Records(bulk.encode_msgpack_maps)

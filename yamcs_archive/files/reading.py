@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from tempfile import TemporaryFile
+from typing import IO, BinaryIO, NamedTuple, Protocol
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.files.compression import decompressed
+from yamcs_archive.files.compression import MAGIC_BYTES, decompressed, is_compressed
 
 _READ_BYTES = 256 << 10
 
@@ -61,10 +62,37 @@ class Source:
         self.name = name
         self.path = path
         self._stream = stream
+        self._copy: IO[bytes] | None = None
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they are read, decompressed if they are compressed. For one use."""
         return decompressed(iter(partial(self._stream.read, _READ_BYTES), b""))
+
+    def seekable(self) -> IO[bytes]:
+        """Return the same bytes as a file that can be read in any order. For one use, instead of chunks().
+
+        It is the file itself, unless that is compressed or comes from a pipe: then it is a temporary one, up
+        to close().
+
+        >>> import io
+        >>> source = Source(io.BytesIO(b"events"), "-")
+        >>> source.seekable().read(), source.close()
+        (b'events', None)
+        """
+        if self.path is not None and self._stream.seekable():
+            beginning = self._stream.read(MAGIC_BYTES)
+            self._stream.seek(0)
+            if not is_compressed(beginning):
+                return self._stream
+        self._copy = TemporaryFile()  # noqa: SIM115  # close() does
+        self._copy.writelines(self.chunks())
+        self._copy.seek(0)
+        return self._copy
+
+    def close(self) -> None:
+        """Remove the temporary file, if there is one; idempotent. The file itself stays open."""
+        if self._copy is not None:
+            self._copy.close()
 
 
 class EventReader(Protocol):

@@ -165,6 +165,16 @@ def changes_writer(headers: Mapping[str, str]) -> BatchCodec:
     return BATCH_CODECS[preferred(headers.get("accept", ""), _OTHERS_OF_CHANGES)]
 
 
+def stream_writer(headers: Mapping[str, str]) -> BatchCodec:
+    """Return the codec of a stream of events: that of any other answer, but msgpack may be asked for as well.
+
+    >>> stream_writer({"accept": "application/msgpack"}).media, stream_writer({}).media
+    ('application/msgpack', 'application/json')
+    """
+    accept = headers.get("accept")
+    return body_codec(headers) if accept is None else BATCH_CODECS[preferred(accept, _OTHERS_OF_CHANGES)]
+
+
 def takes_gzip(headers: Mapping[str, str]) -> bool:
     """Return whether the client names gzip with a quality above zero.
 

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 from yamcs_archive.files.compression import bare_name
+from yamcs_archive.files.forms import FORMS
 from yamcs_archive.files.reading import EventReader, ReadOptions, Source
 
 
@@ -33,8 +34,8 @@ class Format(NamedTuple):
 FORMATS = {
     entry.name: entry
     for entry in (
-        Format("jsonl", (".jsonl", ".ndjson", ".json"), "a JSON object in each line", "files.jsonl"),
-        Format("msgpack", (".msgpack",), "maps of msgpack, one after another", "files.msgpack"),
+        # Those that this archive writes.
+        *(Format(form.name, form.suffixes, form.help, form.module) for form in FORMS.values()),
         Format("yamcs-csv", (), "CSV as a Yamcs server exports it", "importers.logs.yamcs_csv", True),
         Format("fprime", (), "event logs of F Prime", "importers.logs.fprime", True),
         Format("cosmos", (), "text logs of COSMOS", "importers.logs.cosmos", True),

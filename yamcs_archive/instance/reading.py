@@ -106,6 +106,7 @@ class Reading(OpenInstance):
         min_severity: AnySeverity | None = None,
         text: str | None = None,
         filter: str | Filter | None = None,  # as the API calls it
+        after_key: EventKey | None = None,
         cancelled: Callable[[], bool] | None = None,
         skip_damaged: SkipDamaged = False,
     ) -> Iterator[StoredVectors]:
@@ -120,7 +121,12 @@ class Reading(OpenInstance):
         [([0, 1], ['Step 0', 'Step 1'])]
         """
         query = self._query(
-            range_query(start, stop, sources, cancelled, skip_damaged), min_severity, text, filter
+            range_query(start, stop, sources, cancelled, skip_damaged)._replace(
+                after_key=None if after_key is None else validate_key(after_key)
+            ),
+            min_severity,
+            text,
+            filter,
         )
         return iter(()) if query is None else self._store.scan_vectors(query)
 

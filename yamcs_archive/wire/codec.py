@@ -53,7 +53,7 @@ class Detail(NamedTuple):
 
 
 class BatchCodec(Protocol):
-    """Reads the bodies of batches, and writes pages of changes: what was stored after a cursor."""
+    """Reads batches; writes streams, and pages of changes: what was stored after a cursor."""
 
     media: str
     """The media type."""
@@ -68,6 +68,9 @@ class BatchCodec(Protocol):
 
     def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
         """Return a page of changes, and the cursor after it."""
+
+    def stream(self, events: StoredVectors) -> bytes:
+        """Return a part of a stream of events, in today's form, or in one that loses nothing."""
 
 
 class Codec(BatchCodec, Protocol):
@@ -95,9 +98,6 @@ class Codec(BatchCodec, Protocol):
         fields = {"event": list(events), "continuationToken": token}
         given = {name: value for name, value in fields.items() if value}
         return self.form_message(FormMessage(ListEventsResponse, given, form))
-
-    def stream(self, events: StoredVectors) -> bytes:
-        """Return a part of a stream of events, in today's form."""
 
     def changes(self, commits: Sequence[Commit], cursor: str, form: Form, /) -> bytes:
         """Return a page of changes, and the cursor after it."""

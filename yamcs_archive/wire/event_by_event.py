@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.wire import csv, json, protobuf
+from yamcs_archive.wire import csv, event_csv, json, msgpack, protobuf
 from yamcs_archive.wire.api_generations import Form
 from yamcs_archive.wire.protobuf_scan import varint
 
@@ -19,7 +19,7 @@ def _decline(*_elements: object, **_options: object) -> None:
     """Decode nothing: what is declined is decoded element by element."""
 
 
-decode_json_lines = decode_msgpack_maps = decode_protobuf_messages = _decline
+decode_json_lines = decode_msgpack_maps = decode_protobuf_messages = parse_times = _decline
 
 
 def encode_json_stream(events: StoredVectors) -> bytes:
@@ -36,6 +36,21 @@ def encode_protobuf_stream(events: StoredVectors) -> bytes:
 def encode_csv_rows(events: StoredVectors, delimiter: str) -> bytes:
     """Return events as rows with the columns that a Yamcs server exports."""
     return b"".join(csv.lines(events.events(), csv.PLAIN, delimiter))
+
+
+def encode_json_lines(events: StoredVectors) -> bytes:
+    """Return events as lines of JSON that lose nothing."""
+    return b"".join(json.encode_line(json.sent(event)) for event in events.events())
+
+
+def encode_msgpack_maps(events: StoredVectors) -> bytes:
+    """Return events as maps of msgpack that lose nothing, one after another."""
+    return b"".join(map(msgpack.encode_map, events.events()))
+
+
+def encode_csv_records(events: StoredVectors) -> bytes:
+    """Return events as records of CSV that lose nothing."""
+    return b"".join(map(event_csv.record, events.events()))
 
 
 def encode_json_page(events: Sequence[Event], token: str | None) -> bytes:

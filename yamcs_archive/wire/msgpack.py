@@ -67,6 +67,27 @@ def _rfc3339(stamp: msgpack.Timestamp, field: str) -> str:
     return format_rfc3339(time_us)
 
 
+def encode_map(event: Event) -> bytes:
+    """Return a complete event as a map from which an equal one is read.
+
+    >>> event = Event("a", generation_time=0, seq_number=3, reception_time=0, extensions=b"\xa0\x06\x01")
+    >>> [one] = elements(encode_map(event), 0)
+    >>> event_of(one, own=True)[1] == event
+    True
+    """
+    fields = json.sent(event)
+    if event.extensions:
+        fields["extensions"] = event.extensions
+    return bytes(msgpack.packb({name: fields[name] for name in _MAP if name in fields}))
+
+
+_MAP = (
+    *("source", "generationTime", "receptionTime", "seqNumber", "message"),
+    *("severity", "type", "createdBy", "extra", "extensions"),
+)
+"""The order of the fields that :func:`encode_map` writes."""
+
+
 def unpacker() -> Any:
     """Return a reader of a stream of maps, which :func:`skip_elements` gets with each piece of it."""
     return msgpack.Unpacker(max_buffer_size=HELD_BYTES_MAX, strict_map_key=True)

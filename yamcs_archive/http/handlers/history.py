@@ -14,7 +14,7 @@ from yamcs_archive.http.admission import Lease
 from yamcs_archive.http.handlers.tables import table_of, table_page
 from yamcs_archive.http.left_out import LeftOut, left_out_of
 from yamcs_archive.http.limits import PAGE_BYTES_MAX
-from yamcs_archive.http.media_types import table_media
+from yamcs_archive.http.media_types import stream_writer, table_media
 from yamcs_archive.http.query import EventQuery
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -94,14 +94,15 @@ def list_sources(request: Request) -> Response:
 def stream_events(request: Request) -> Response:
     """Answer all events that the body asks for, oldest first, as they are read.
 
-    In protobuf each message has its length before it; JSON objects follow one another directly. Or they are
-    a table.
+    In protobuf each message has its length before it; JSON objects and maps of msgpack follow one another. Or
+    they are a table.
     """
+    writer = stream_writer(request.head.headers)
     asked = _asked(request, today.StreamEventsRequest(), (), left_out_of(request.head))
     if (media := table_media(request.head.headers, PROTOBUF)) is not None:
         return table_of(request, media, asked)
     events = asked.batches(request.instance(), request.given_up)
-    return streamed(request.codec.media, map(request.codec.stream, events))
+    return streamed(writer.media, map(writer.stream, events))
 
 
 def export_events(request: Request) -> Response:

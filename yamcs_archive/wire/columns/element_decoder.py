@@ -58,10 +58,14 @@ class _Shown(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     extensions: str | None = None
 
 
+class _ShownMap(_Shown, forbid_unknown_fields=True, gc=False):
+    extensions: Any = None  # text or bytes, which extensions_of tells apart
+
+
 _lines = msgspec.json.Decoder(_Line).decode_lines
 _shown_lines = msgspec.json.Decoder(_Shown).decode_lines
 _array = msgspec.msgpack.Decoder(list[_Map]).decode
-_shown_array = msgspec.msgpack.Decoder(list[_Shown]).decode
+_shown_array = msgspec.msgpack.Decoder(list[_ShownMap]).decode
 _UNUSUAL = (
     msgspec.MsgspecError,
     UnicodeDecodeError,
