@@ -2,8 +2,8 @@
 
 1. What a caller gives is checked here, before anything is sent, by the rules of a local archive.
 2. Events and errors are those of the library. But the API does not carry everything: an event that is stored
-   as ERROR reads as SEVERE, except by ``changes``, ``commits``, ``table`` and ``event_vectors``, and the server
-   sets the user of an event.
+   as ERROR reads as SEVERE, except by ``changes``, ``commits``, ``table`` and ``event_vectors``, and the
+   server sets the user of an event.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def _rfc3339(stamp: msgpack.Timestamp, field: str) -> str:
 def encode_map(event: Event) -> bytes:
     """Return a complete event as a map from which an equal one is read.
 
-    >>> event = Event("a", generation_time=0, seq_number=3, reception_time=0, extensions=b"\xa0\x06\x01")
+    >>> more = bytes.fromhex("a00601")
+    >>> event = Event("a", generation_time=0, seq_number=3, reception_time=0, extensions=more)
     >>> [one] = elements(encode_map(event), 0)
     >>> event_of(one, own=True)[1] == event
     True
