@@ -19,7 +19,7 @@ def _decline(*_elements: object, **_options: object) -> None:
     """Decode nothing: what is declined is decoded element by element."""
 
 
-decode_json_lines = decode_msgpack_maps = decode_protobuf_messages = parse_times = _decline
+decode_json_lines = decode_msgpack_maps = decode_protobuf_messages = parse_many = _decline
 
 
 def encode_json_stream(events: StoredVectors) -> bytes:
