@@ -22,6 +22,7 @@ from yamcs_archive.files.writing import EventWriter
 from yamcs_archive.frames.batches import BatchMaker
 from yamcs_archive.frames.columns import Selection
 from yamcs_archive.frames.library import load
+from yamcs_archive.frames.texts import message_array
 
 _MARK = b"ARROW1"
 _BEGIN = _MARK + b"\0\0"
@@ -58,7 +59,7 @@ class ArrowWriter:
         return self._taken()
 
     def encode(self, events: StoredVectors) -> bytes:
-        batch = self._maker.batch(events)
+        batch = self._maker.batch([events], [message_array(events)])
         columns = [
             column.dictionary_decode() if field.name in _PLAIN else column
             for field, column in zip(self._schema, batch.columns, strict=True)

@@ -20,6 +20,7 @@ from yamcs_archive.frames.columns import Selection
 from yamcs_archive.frames.events import PART_EVENTS
 from yamcs_archive.frames.library import load
 from yamcs_archive.frames.parquet import ParquetSink
+from yamcs_archive.frames.texts import message_array
 
 _BUFFER_BYTES = 1 << 20
 
@@ -44,7 +45,7 @@ class ParquetWriter:
         return self._taken()
 
     def encode(self, events: StoredVectors) -> bytes:
-        self._sink.add(self._maker.batch(events))
+        self._sink.add(self._maker.batch([events], [message_array(events)]))
         return self._taken()
 
     def tail(self) -> bytes:
