@@ -1,6 +1,7 @@
 # make serve   install into .venv and serve an instance on an archive in ./data
 # make test    all set-up and every test, through tox
 # make bench   measure this archive beside SQLite, RocksDB and raw LMDB; ARGS="--quick" for a short run
+# make docs    build these pages as a site into build/docs; a warning is an error
 # make clean   remove everything that these have created, except ./data
 # They need only make and python3 (3.11 or newer, with venv). To use another one: PYTHON=python3.12 make …
 
@@ -10,7 +11,7 @@ PORT ?= 8090
 DATA ?= data
 INSTANCE ?= simulator
 
-.PHONY: serve test bench clean
+.PHONY: serve test bench docs clean
 
 serve: .venv/serve.installed
 	exec .venv/bin/yamcs-archive serve --data "$(DATA)" --instance "$(INSTANCE)" --host "$(HOST)" --port "$(PORT)"
@@ -21,8 +22,11 @@ test: .venv/tox.installed
 bench: .venv/bench.installed
 	.venv/bin/python -m benchmarks $(ARGS)
 
+docs: .venv/docs.installed
+	.venv/bin/python -m sphinx --quiet --fail-on-warning --keep-going docs build/docs
+
 clean:
-	rm -rf .venv .tox build *.egg-info
+	rm -rf .venv docs/generated .tox build *.egg-info
 
 # A venv without pip does not count: Debian leaves one if python3-venv is not installed.
 .venv/bin/pip:
@@ -37,6 +41,10 @@ clean:
 
 .venv/tox.installed: .venv/bin/pip
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check "tox>=4.20"
+	touch $@
+
+.venv/docs.installed: .venv/serve.installed
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[server,docs]"
 	touch $@
 
 .venv/bench.installed: .venv/serve.installed

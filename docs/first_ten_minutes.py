@@ -17,9 +17,10 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
@@ -158,9 +159,10 @@ class Run:
         (folder / "home").mkdir()
         self._server: subprocess.Popen[bytes] | None = None
         (folder / "bin").mkdir()
-        program = folder / "bin" / "yamcs-archive"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m yamcs_archive "$@"\n')
-        program.chmod(0o755)
+        for name, module in (("yamcs-archive", "-m yamcs_archive"), ("python", "")):
+            program = folder / "bin" / name
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+            program.chmod(0o755)
         kept = {name: os.environ[name] for name in ("LANG", "LC_ALL") if name in os.environ}
         self._environment = {
             **kept,
@@ -232,8 +234,10 @@ class Run:
 
 
 @contextmanager
-def _running() -> Iterator[Run]:
+def _running(files: Mapping[str, str]) -> Iterator[Run]:
     folder = Path(tempfile.mkdtemp(prefix="ten-minutes-"))
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
     run = Run(folder)
     try:
         yield run
@@ -242,11 +246,13 @@ def _running() -> Iterator[Run]:
         shutil.rmtree(folder)
 
 
-def page() -> str:
-    """Run the commands, and return the page."""
-    parts = [_HEAD]
-    with _running() as run:
-        for step in STEPS:
+def page(
+    head: str = _HEAD, steps: Sequence[Step] = STEPS, files: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Run the commands in a folder that has these files, and return the page."""
+    parts = [head]
+    with _running(files) as run:
+        for step in steps:
             lines = []
             for command in step.commands:
                 lines.append(f"$ {_wrapped(command)}\n{run.output(command)}")
@@ -284,19 +290,21 @@ def compared(text: str) -> str:
     return re.sub(r"[-N. :TZ,]*N[-N. :TZ,]*", "N", re.sub(r" +", " ", text))
 
 
-def main() -> None:
-    """Write, or with ``--check`` compare."""
-    made = page()
+def keep(made: str, path: Path) -> None:
+    """Write a page, or with ``--check`` compare it with the one that is there."""
     if "--check" not in sys.argv[1:]:
-        PAGE.write_text(made, encoding="utf-8")
+        path.write_text(made, encoding="utf-8")
         return
-    kept = PAGE.read_text(encoding="utf-8")
+    kept = path.read_text(encoding="utf-8")
     if compared(kept) != compared(made):
         pairs = zip(compared(kept).splitlines(), compared(made).splitlines(), strict=False)
         first = next((pair for pair in pairs if pair[0] != pair[1]), ("(its end)", ""))
-        raise SystemExit(
-            f"{PAGE} is stale: run python docs/first_ten_minutes.py; {first[0]!r} is {first[1]!r}"
-        )
+        raise SystemExit(f"{path} is stale: run python {sys.argv[0]}; {first[0]!r} is {first[1]!r}")
+
+
+def main() -> None:
+    """Write, or with ``--check`` compare."""
+    keep(page(), PAGE)
 
 
 if __name__ == "__main__":

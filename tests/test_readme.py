@@ -43,9 +43,9 @@ def test_the_two_commands_are_targets_of_the_makefile() -> None:
     assert PORT.rpartition(":")[2] in (ROOT / "Makefile").read_text()
 
 
-@pytest.mark.long
-def test_it_is_installed_from_a_checkout_and_the_library_then_runs_there(tmp_path: Path) -> None:
-    checkout, elsewhere, programs = tmp_path / "checkout", tmp_path / "packages", tmp_path / "bin"
+def environment_of_a_checkout(tmp_path: Path, checkout: Path) -> dict[str, str]:
+    """Make a checkout, and return the environment of commands that install it and download nothing."""
+    elsewhere, programs = tmp_path / "packages", tmp_path / "bin"
     for folder in (checkout, elsewhere, programs):
         folder.mkdir()
     for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
@@ -53,13 +53,14 @@ def test_it_is_installed_from_a_checkout_and_the_library_then_runs_there(tmp_pat
     shutil.copytree(
         ROOT / "yamcs_archive", checkout / "yamcs_archive", ignore=shutil.ignore_patterns("__pycache__")
     )
+    shutil.copytree(ROOT / "docs" / "man", checkout / "docs" / "man")
     (programs / "python3").symlink_to(sys.executable)
-    # It uses the packages of this test run, and downloads none.
+    # It uses the packages of this test run.
     for found in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}:
         for package in found.iterdir():
             if "yamcs_archive" not in package.name and not (elsewhere / package.name).exists():
                 (elsewhere / package.name).symlink_to(package)
-    environment = {
+    return {
         "PATH": f"{programs}:/usr/bin:/bin",
         "PYTHONPATH": str(elsewhere),
         "PIP_NO_INDEX": "1",
@@ -67,6 +68,12 @@ def test_it_is_installed_from_a_checkout_and_the_library_then_runs_there(tmp_pat
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "HOME": str(tmp_path),
     }
+
+
+@pytest.mark.long
+def test_it_is_installed_from_a_checkout_and_the_library_then_runs_there(tmp_path: Path) -> None:
+    checkout = tmp_path / "checkout"
+    environment = environment_of_a_checkout(tmp_path, checkout)
     for line in typed(INSTALL):
         done = subprocess.run(
             ["bash", "-c", line],

@@ -1,4 +1,4 @@
-"""Every error that this package raises on purpose. Imports nothing.
+"""Every error that this package raises on purpose. Imports nothing. They are one tree::
 
     ArchiveError
     ├── InvalidInputError (ValueError)     the caller's value breaks a rule: field, value, rule

@@ -1,22 +1,23 @@
-"""The page of an operator's first commands says what they print."""
+"""The pages of recorded commands say what these print."""
 
 from __future__ import annotations
 
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tests.child import ROOT
 
-SCRIPT = ROOT / "docs" / "first_ten_minutes.py"
+SCRIPT, DESK = ROOT / "docs" / "first_ten_minutes.py", ROOT / "docs" / "desk.py"
 
 
-@pytest.mark.long
-def test_the_commands_of_the_page_print_what_it_shows() -> None:
+@pytest.mark.parametrize("script", [pytest.param(SCRIPT, marks=pytest.mark.long), DESK])
+def test_the_commands_of_a_page_print_what_it_shows(script: Path) -> None:
     done = subprocess.run(
-        [sys.executable, SCRIPT, "--check"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, script, "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
 
