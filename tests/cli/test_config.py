@@ -381,6 +381,8 @@ def test_a_variable_that_is_not_known_is_a_warning_except_those_of_kubernetes(
     for name in ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT_8090_TCP", "PORT_8090_TCP_ADDR"):
         monkeypatch.setenv(f"YAMCS_ARCHIVE_{name}", "10.0.0.1")
     monkeypatch.setenv("YAMCS_ARCHIVE_METRICS_SERVICE_HOST", "10.0.0.1")
+    for name in ("URL", "INSTANCE", "TOKEN", "PASSWORD", "PAGER", "CLIENT_CERTIFICATE", "CLIENT_KEY"):
+        monkeypatch.setenv(f"YAMCS_ARCHIVE_{name}", "of other commands")
     assert run("config", "show").err == ""
     monkeypatch.setenv("YAMCS_ARCHIVE_KEEP_DAY", "1")
     monkeypatch.setenv("YAMCS_ARCHIVE_Z\nforged", "1")

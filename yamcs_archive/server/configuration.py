@@ -35,7 +35,11 @@ DEFAULT = "default"
 """The origin of a value that nobody has given."""
 
 _OF_OTHERS = frozenset(
-    f"{ENVIRONMENT_PREFIX}{name}" for name in ("CONFIG", "INSTANCE", "PASSWORD", "TOKEN", "URL")
+    f"{ENVIRONMENT_PREFIX}{name}"
+    for name in (
+        *("CONFIG", "INSTANCE", "PAGER", "PASSWORD", "TOKEN", "URL"),
+        *("CLIENT_CERTIFICATE", "CLIENT_KEY"),
+    )
 )
 """Variables that are no settings of a serving process: of this module, and of other commands."""
 _KUBERNETES = re.compile(r"YAMCS_ARCHIVE_(?:\w+_)?(?:SERVICE_(?:HOST|PORT)\w*|PORT_\d+_(?:TCP|UDP|SCTP)\w*)")
