@@ -34,7 +34,7 @@ from yamcs_archive.http.application import Application
 from yamcs_archive.http.errors import STATUS_BY_ERROR
 from yamcs_archive.http.query import PAGE_PARAMETERS, PARAMETERS, TABLE_PARAMETERS
 from yamcs_archive.http.routes import PATHS
-from yamcs_archive.pass_report.limits import TOP_DEFAULT, TOP_MAX
+from yamcs_archive.pass_report.limits import LATE_AFTER_S_DEFAULT, LATE_AFTER_S_MAX, TOP_DEFAULT, TOP_MAX
 from yamcs_archive.wire.api_generations import SEVERITIES_2016, SHOWN_TODAY, Form, to_ms
 from yamcs_archive.wire.codec import CSV, JSON, MSGPACK, PROTOBUF
 from yamcs_archive.wire.csv import DELIMITERS
@@ -188,6 +188,9 @@ BOUNDS = {
     "schemas/IndexLimit maximum": http_limits.INDEX_ENTRIES_MAX,
     "schemas/IndexLimit default": http_limits.INDEX_ENTRIES_DEFAULT,
     "schemas/EventIndexEntry/properties/count minimum": 1,
+    "schemas/ReportLateAfter minimum": 0,
+    "schemas/ReportLateAfter maximum": LATE_AFTER_S_MAX,
+    "schemas/ReportLateAfter default": LATE_AFTER_S_DEFAULT,
     "schemas/ReportTop minimum": 1,
     "schemas/ReportTop maximum": TOP_MAX,
     "schemas/ReportTop default": TOP_DEFAULT,
