@@ -25,7 +25,7 @@ from yamcs_archive.event import validate
 from yamcs_archive.fitting import bounded
 from yamcs_archive.limits import ATTACHED_BYTES_MAX, MESSAGE_BYTES_MAX
 from yamcs_archive.logging import ArchiveHandler
-from yamcs_archive.logging.records import EventMaker, Taken, taken
+from yamcs_archive.logging.records import EventMaker, taken
 
 
 def test_a_record_is_an_event_with_all_that_the_record_has(make: Make, sim: Instance) -> None:
@@ -291,7 +291,7 @@ def test_every_record_becomes_a_valid_event(
     record = logging.makeLogRecord({"name": name, "created": created, "levelno": level, "msg": "a"})
     record.__dict__.update({key: value for key, value in extra.items() if key not in vars(record)})
     values, size = taken(record, name * 3, name, kind, None)
-    event = EventMaker({0: Severity.INFO}, "").event_of(Taken._make(values))
+    event = EventMaker({0: Severity.INFO}, "").event_of(values)
     validate(event)
     assert size > sum(map(len, (event.message, event.source)))
     for key, value in extra.items():

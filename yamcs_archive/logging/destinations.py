@@ -31,7 +31,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.event import Event
 from yamcs_archive.limits import SEQ_NUMBER_MAX
-from yamcs_archive.logging.records import EventMaker, Taken
+from yamcs_archive.logging.records import EventMaker
 
 if TYPE_CHECKING:
     from yamcs_archive.archive import Archive
@@ -66,8 +66,8 @@ class Destination(ABC):
 
     def prepared(self, records: list[tuple[Any, ...]]) -> list[Event]:
         """Return the events of records."""
-        event_of = self._maker.event_of
-        return [self.numbered(event_of(Taken._make(record))) for record in records]
+        event_of, number = self._maker.event_of, self.number
+        return [event_of(record, number) for record in records]
 
     def store(self, events: list[Event]) -> int:
         """Store the events of a list, and empty it; return the number of those that are too old to be kept.
@@ -89,13 +89,14 @@ class Destination(ABC):
         refused = {each.position for each in counts.conflicts}
         shown = len(refused) == counts.conflict_count
         events[:] = [
-            self.numbered(event) if shown or at in refused else event for at, event in enumerate(again)
+            replace(event, seq_number=self.number(event.source)) if shown or at in refused else event
+            for at, event in enumerate(again)
         ]
         return counts.expired
 
     @abstractmethod
-    def numbered(self, event: Event) -> Event:
-        """Return the event with a new number, or without one if the archive gives it."""
+    def number(self, source: str) -> int | None:
+        """Return the number of the next event of a source; None if the archive gives it."""
 
     @abstractmethod
     def renew(self, error: Exception) -> None:
@@ -124,9 +125,8 @@ class LocalDestination(Destination):
             self.is_gone = self._archive is None
             raise
 
-    def numbered(self, event: Event) -> Event:
-        """Return the event without a number."""
-        return event if event.seq_number is None else replace(event, seq_number=None)
+    def number(self, source: str) -> None:
+        """Leave it to the archive."""
 
     def renew(self, error: Exception) -> None:
         """Open the instance again if it was renamed or deleted."""
@@ -157,12 +157,11 @@ class ServedDestination(Destination):
         self._remote, self._reopen, self._owned = instance, reopen, owned
         self._numbers: defaultdict[str, count[int]] = defaultdict(count)
 
-    def numbered(self, event: Event) -> Event:
-        """Return the event with the next number of its source in this process."""
+    def number(self, source: str) -> int:
+        """Return the next number of a source in this process."""
         if len(self._numbers) > _SOURCES_MAX:
             self._numbers.clear()
-        number = next(self._numbers[event.source]) % (SEQ_NUMBER_MAX + 1)
-        return replace(event, seq_number=number)
+        return next(self._numbers[source]) % (SEQ_NUMBER_MAX + 1)
 
     def renew(self, error: Exception) -> None:
         """Read the file of the token again if the server refused the one that it had."""

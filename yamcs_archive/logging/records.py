@@ -24,6 +24,8 @@ Naming = Callable[[logging.LogRecord], str | None]
 
 _ITEM_BYTES = 700
 """Memory of a record that waits, in bytes beside its texts."""
+_LINES_MAX = 10_000
+"""Number of lines of programs of which is kept what their events have in common."""
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Names of the attributes that all records have, or get from formatters."""
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
@@ -32,13 +34,22 @@ _exceptions = logging.Formatter()
 
 
 class Taken(NamedTuple):
-    """What is taken from a record: values that cannot change, and that JSON can hold."""
+    """What is taken from a record: values that cannot change, and that JSON can hold.
+
+    The fields from ``source`` on are the same for all records of one line of a program, most often.
+    """
 
     message: str
-    source: str
-    type: str | None
     created: float
     """Seconds since 1970."""
+    attributes: dict[str, Any] | None
+    """What the program gave as ``extra``: text, numbers, bools and None."""
+    exception: tuple[str, str, str] | None
+    """Class, text and traceback."""
+    stack: str | None
+    task: str | None
+    source: str
+    type: str | None
     level: int
     level_name: str
     logger: str
@@ -46,12 +57,18 @@ class Taken(NamedTuple):
     line: int | None = None
     process: int | None = None
     thread: str | None = None
-    task: str | None = None
-    attributes: dict[str, Any] | None = None
-    """What the program gave as ``extra``: text, numbers, bools and None."""
-    exception: tuple[str, str, str] | None = None
-    """Class, text and traceback."""
-    stack: str | None = None
+
+
+_LINE = slice(Taken._fields.index("source"), None)
+
+
+class _Line(NamedTuple):
+    """What is the same in the events of one line of a program."""
+
+    source: str
+    severity: Severity
+    type: str | None
+    extra: dict[str, str]
 
 
 def taken(
@@ -77,9 +94,13 @@ def taken(
         size += len(stack)
     return (
         message,
+        record.created,
+        attributes,
+        exception,
+        stack,
+        values.get("taskName"),
         source,
         kind,
-        record.created,
         record.levelno,
         record.levelname,
         record.name,
@@ -87,10 +108,6 @@ def taken(
         record.lineno,
         record.process,
         record.threadName,
-        values.get("taskName"),
-        attributes,
-        exception,
-        stack,
     ), size
 
 
@@ -125,14 +142,18 @@ def _exception(record: logging.LogRecord, formatter: logging.Formatter) -> tuple
     return kind, text_of(info[1]), formatter.formatException(info)
 
 
+def _no_number(_source: str) -> None:
+    """Leave the number to the archive."""
+
+
 class EventMaker:
     """Makes events of what was taken from records."""
 
     def __init__(self, severities: Mapping[int, Severity], host: str) -> None:
         """``severities`` has the least level of each; ``host`` is the name of this machine."""
         self._steps = sorted(severities.items(), reverse=True)
-        self._severity: dict[int, Severity] = {}
         self._host = host
+        self._lines: dict[tuple[Any, ...], _Line] = {}
 
     def severity(self, level: int) -> Severity:
         """Return the severity of a level: that of the greatest configured level that is not above it."""
@@ -141,59 +162,82 @@ class EventMaker:
                 return severity
         return Severity.INFO
 
-    def event_of(self, one: Taken) -> Event:
-        """Return the event, without a number; what has fields of strange types is kept as text."""
+    def event_of(self, values: tuple[Any, ...], number: Callable[[str], int | None] = _no_number) -> Event:
+        """Return the event of a :class:`Taken`; ``number`` gives that of the next event of a source.
+
+        What has fields of strange types is kept as text.
+        """
         try:
-            return self._event_of(one)
+            return self._event_of(values, number)
         except Exception as error:
-            texts = [text_of(value) for value in one]
+            texts = [text_of(value) for value in values]
             extra = dict(zip(Taken._fields[1:], texts[1:], strict=True)) | {"log.fault": text_of(error)}
             return Event(cut(texts[0], MESSAGE_BYTES_MAX), extra=bounded(extra))
 
-    def _event_of(self, one: Taken) -> Event:
-        if (severity := self._severity.get(one.level)) is None:
-            severity = self.severity(one.level)
-            if len(self._severity) < 1_000:
-                self._severity[one.level] = severity
-        ours: dict[str, str] = {}
-        source = shortened(one.source)
-        if source != one.logger:
-            ours["log.logger"] = one.logger
-        if one.source not in (source, one.logger):
-            ours["log.source"] = one.source
-        ours["log.level"] = one.level_name
-        if one.file is not None:
-            ours["code.file.path"] = one.file
-            ours["code.line.number"] = str(one.line)
-        if one.process is not None:
-            ours["process.pid"] = str(one.process)
-        if one.thread is not None:
-            ours["thread.name"] = one.thread
-        if one.task is not None:
-            ours["asyncio.task"] = one.task
-        if self._host:
-            ours["host.name"] = self._host
-        if one.exception is not None:
-            kind, text, trace = one.exception
-            ours |= {"exception.type": kind, "exception.message": text} if kind else {}
-            ours["exception.stacktrace"] = trace
-        if one.stack:
-            ours["code.stacktrace"] = one.stack
-        extra = ours
-        if one.attributes:
-            extra = {
-                name: value if type(value) is str else str(value) for name, value in one.attributes.items()
-            }
-            for name, text in ours.items():
-                extra.setdefault(name, text)
+    def _event_of(self, values: tuple[Any, ...], number: Callable[[str], int | None]) -> Event:
+        line = self._lines.get(values[_LINE])
+        if line is None:
+            line = self._line_of(Taken._make(values))
+        message, created, attributes, exception, stack, task = values[: _LINE.start]
+        extra = line.extra
+        if attributes or exception is not None or stack or task is not None:
+            extra = bounded(_whole(extra, attributes, exception, stack, task))
         return Event(
-            message=cut(one.message, MESSAGE_BYTES_MAX),
-            source=source,
-            severity=severity,
-            type=None if one.type is None else cut(one.type, TYPE_BYTES_MAX).replace("\0", "\\0"),
-            generation_time=_time_us(one.created),
-            extra=bounded(extra),
+            cut(message, MESSAGE_BYTES_MAX),
+            line.source,
+            line.severity,
+            line.type,
+            _time_us(created),
+            number(line.source),
+            extra=extra,
         )
+
+    def _line_of(self, one: Taken) -> _Line:
+        """Return what all events of a line have, and keep it for the next one."""
+        source = shortened(one.source)
+        extra: dict[str, Any] = {}
+        if source != one.logger:
+            extra["log.logger"] = one.logger
+        if one.source not in (source, one.logger):
+            extra["log.source"] = one.source
+        extra["log.level"] = one.level_name
+        if one.file is not None:
+            extra["code.file.path"] = one.file
+            extra["code.line.number"] = str(one.line)
+        if one.process is not None:
+            extra["process.pid"] = str(one.process)
+        if one.thread is not None:
+            extra["thread.name"] = one.thread
+        if self._host:
+            extra["host.name"] = self._host
+        kind = None if one.type is None else cut(one.type, TYPE_BYTES_MAX).replace("\0", "\\0")
+        line = _Line(source, self.severity(one.level), kind, bounded(extra))
+        if len(self._lines) >= _LINES_MAX:
+            self._lines.clear()
+        self._lines[tuple(one)[_LINE]] = line
+        return line
+
+
+def _whole(
+    of_line: dict[str, str],
+    attributes: dict[str, Any] | None,
+    exception: tuple[str, str, str] | None,
+    stack: str | None,
+    task: str | None,
+) -> dict[str, str]:
+    """Return what belongs to one record alone, and what belongs to its line."""
+    extra = {name: value if type(value) is str else str(value) for name, value in (attributes or {}).items()}
+    if task is not None:
+        extra.setdefault("asyncio.task", task)
+    if exception is not None:
+        kind, text, trace = exception
+        if kind:
+            extra.setdefault("exception.type", kind)
+            extra.setdefault("exception.message", text)
+        extra.setdefault("exception.stacktrace", trace)
+    if stack:
+        extra.setdefault("code.stacktrace", stack)
+    return extra | {name: text for name, text in of_line.items() if name not in extra}
 
 
 def _time_us(seconds: float) -> int | None:

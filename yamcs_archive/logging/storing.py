@@ -209,6 +209,10 @@ def _notice(dropped: Dropped) -> tuple[Any, ...]:
     first, last = (format_rfc3339(int(each * 1_000_000)) for each in (dropped.first_s, dropped.last_s))
     return tuple(
         Taken(
+            attributes={"dropped": dropped.records, "dropped.first": first, "dropped.last": last},
+            exception=None,
+            stack=None,
+            task=None,
             message=f"{dropped.records} log records were dropped: there was no room for them",
             source=NAME,
             type="RECORDS_DROPPED",
@@ -217,7 +221,6 @@ def _notice(dropped: Dropped) -> tuple[Any, ...]:
             level_name="WARNING",
             logger=NAME,
             process=os.getpid(),
-            attributes={"dropped": dropped.records, "dropped.first": first, "dropped.last": last},
         )
     )
 
