@@ -35,6 +35,8 @@ page cache. A run whose full scan does not return the right events is reported a
   that keys only rise. All others start from `Event` objects.
 - **sqlite** is a table without rowid on the same key; **sqlite indexed** has indexes on source and severity.
 - **rocksdb** is rocksdict with zstd; its put overwrites, so it needs no look-up for first-write-wins.
+- Logging: **null** handles nothing, **queue** is the standard QueueHandler, **file** its FileHandler, which
+  syncs nothing; only with the archive's handler a record is durable.
 - **duckdb** is one table without a key or an index, filled from Arrow; **parquet** is one file for each batch
   (zstd, row groups of 50,000), joined at rest. Neither refuses a retry: what came late or twice is put in
   order once, and that time counts. They take part in large batches and in queries.

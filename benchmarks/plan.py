@@ -9,6 +9,7 @@ import msgspec
 
 from benchmarks.contenders import COLUMNAR, EMBEDDED
 from benchmarks.jobs import Job
+from benchmarks.measures.logging import PACED
 from benchmarks.workload import Mix
 
 _ANY_ORDER = tuple(name for name in EMBEDDED if name != "raw lmdb append")
@@ -92,10 +93,10 @@ def plan(
     batches over HTTP if they are asked for.
 
     >>> sorted({job.measure for job in plan(QUICK)})
-    ['http', 'ingest', 'memory', 'queries', 'reading', 'serving', 'table_memory', 'tables']
+    ['http', 'ingest', 'logging', 'memory', 'queries', 'reading', 'serving', 'table_memory', 'tables']
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
-    jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_tables(sizes)]
+    jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_tables(sizes), *_logging(sizes)]
     jobs += _scale(scale_millions)
     return [
         msgspec.structs.replace(job, repeats=repeats if job.repeats == _REPEATED else 1)
@@ -201,6 +202,15 @@ def _tables(sizes: Sizes) -> list[Job]:
     ] + [
         Job(measure="table_memory", case="streamed", contender="archive", events=sizes.streamed)
     ]  # fmt: skip
+
+
+def _logging(sizes: Sizes) -> list[Job]:
+    """Return the jobs of logging: calls without a pause, and calls with pauses, for a few seconds."""
+    return [
+        Job(measure="logging", case=case, contender=contender, events=events, repeats=_REPEATED)
+        for case, events in (("without a pause", sizes.single * 5), (PACED, sizes.single // 2))
+        for contender in ("null", "queue", "file", "archive")
+    ]
 
 
 def _scale(millions: int) -> list[Job]:

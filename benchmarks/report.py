@@ -69,6 +69,13 @@ _SHOWN: dict[str, dict[str, str]] = {
         "parquet_events_per_s": "to Parquet, events/s",
         "parquet_bytes_per_event": "bytes per event of the Parquet file",
     },
+    "logging": {
+        "call_us_mean": "a call in us, mean",
+        "call_us_p50": "a call in us, median",
+        "call_us_p99": "a call in us, 99th percentile",
+        "cpu_us": "processor time of the calling thread in us, each call",
+        "flush_s": "until all is stored, after the last call, s",
+    },
     "scale": {
         "events_per_s": "the last million, events/s",
         "last_to_second": "the last million / the 2nd",

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Literal
 
 from benchmarks.jobs import Result
+from benchmarks.measures.logging import PACED
 
 Verdict = Literal["not met", "met", "aim met", "open"]
 
@@ -36,6 +37,8 @@ class Target:
     aim: float
     less_is_better: bool = False
     unit: str = "x"
+    is_difference: bool = False
+    """The base is subtracted, instead of divided by."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,16 @@ def _streamed(name: str) -> Figure:
 
 def _huge(name: str) -> Figure:
     return Figure("scale", _HUGE, "archive", name)
+
+
+def _called(case: str, contender: str, name: str = "call_us_mean") -> Figure:
+    return Figure("logging", case, contender, name)
+
+
+def _over_null(what: str, case: str, name: str = "call_us_mean") -> Target:
+    """Return the target of a logging call that is stored: what it takes beyond one that is not."""
+    figure, base = _called(case, "archive", name), _called(case, "null", name)
+    return Target(what, figure, base, 10, 4, less_is_better=True, unit="us", is_difference=True)
 
 
 def _at_most(what: str, figure: Figure, at_least: float, aim: float, unit: str) -> Target:
@@ -230,6 +243,9 @@ TARGETS: tuple[Target, ...] = (
         "MiB",
     ),
     _at_most("peak memory, at 100 million", _huge("peak_mib"), 286, 95, "MiB"),
+    _over_null("logging call - NullHandler's, mean, without a pause", "without a pause"),
+    _over_null("logging call - NullHandler's, processor time of the caller", "without a pause", "cpu_us"),
+    _over_null("logging call - NullHandler's, median, 1,000 a second", PACED, "call_us_p50"),
     _at_most("open, at 100 million", _huge("open_ms"), 100, 10, "ms"),
     Target(
         "all events to Arrow / event scan", _table("table_events_per_s"), _table("scan_events_per_s"), 2, 4
@@ -278,7 +294,9 @@ def _value(target: Target, results: Sequence[Result]) -> float | None:
     if value is None or target.base is None:
         return value
     base = _median(target.base, results)
-    return None if base is None else value / base
+    if base is None:
+        return None
+    return value - base if target.is_difference else value / base
 
 
 def _median(figure: Figure, results: Sequence[Result]) -> float | None:

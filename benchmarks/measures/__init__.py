@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 
 NAMES = (
-    *("ingest", "queries", "memory", "serving", "http", "reading", "scale"),
+    *("ingest", "queries", "memory", "serving", "http", "reading", "logging", "scale"),
     *("tables", "table_memory"),
 )
 

@@ -25,6 +25,7 @@ from benchmarks.contenders import COLUMNAR, EMBEDDED, factory, missing_package, 
 from benchmarks.digest import digest
 from benchmarks.jobs import Job, Outcome
 from benchmarks.measures import ingest, module, queries, reading, scale
+from benchmarks.measures.logging import PACED
 from benchmarks.processes import ROOT, command
 from benchmarks.reference import Reference
 from benchmarks.report import _SHOWN as SHOWN
@@ -62,6 +63,8 @@ _RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("scale", "archive", {"events": 30_000, "batch_events": 10_000, "rare_every": 100}),
     ("reading", "archive", {"encoding": "rows", "connections": 1}),
     ("http", "archive", _POSTS | {"encoding": "protobuf"}),
+    *[("logging", contender, {}) for contender in ("null", "queue", "file", "archive")],
+    ("logging", "archive", {"case": PACED}),
 ]
 _LONG_RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("serving", "archive", {"events": 20}),

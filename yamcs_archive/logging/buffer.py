@@ -1,9 +1,11 @@
 """What waits to be stored: bounded in number and in bytes; callers wait a bounded time for room.
 
 1. Any thread may put, also a signal handler or a finalizer that logs while its thread is in the middle of
-   putting: the lock is reentrant, and waking the other thread cannot block.
-2. One thread takes. What it has taken counts until it says that it is done with it.
-3. After a caller has waited in vain, the next ones do not wait: what does not fit is dropped at once, until
+   putting. So most records are put without a lock, by one atomic step, and the lock is reentrant.
+2. A small record counts as :data:`SMALL_BYTES`, so that their number bounds their bytes; larger ones are
+   counted under the lock. Threads that put at the same moment may exceed the bound by a record each.
+3. One thread takes. What it has taken counts until it says that it is done with it.
+4. After a caller has waited in vain, the next ones do not wait: what does not fit is dropped at once, until
    the buffer is half empty. So an outage costs the program one wait, and not one for each record.
 """
 
@@ -11,11 +13,14 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 Item = tuple[tuple[Any, ...], int]
 """What was taken from a record, and its bytes."""
+SMALL_BYTES = 1 << 10
+"""Bytes that a small record counts as, and that it has at most."""
 _LOOK_AGAIN_S = 0.002
 _HURRY_RECORDS = 2_000
 """Number of records with which the thread that takes is woken before its time."""
@@ -33,25 +38,38 @@ class Dropped(NamedTuple):
 class Buffer:
     """Records between the threads that log and the one that stores."""
 
+    # Slots, and the identity of the other thread here: a call that logs should touch few objects, because
+    # mostly none of them is in the processor's cache.
+    __slots__ = (
+        *("closed", "spells", "taker", "_asleep", "_bytes_max", "_done", "_dropped", "_dropped_first_s"),
+        *("_dropped_last_s", "_finished", "_full", "_guard", "_items", "_large_bytes", "_records_max"),
+        *("_room", "_taken", "_untold", "_wait_s", "_wakes"),
+    )
+
     def __init__(self, records_max: int, bytes_max: int, wait_s: float) -> None:
         self._records_max, self._bytes_max, self._wait_s = records_max, bytes_max, wait_s
         self._guard = threading.RLock()
-        self._items: list[Item] = []
-        self._records = self._bytes = 0  # of all that is not done
-        self._put_count = 0
+        self._items: deque[Item] = deque()
+        self._taken = self._finished = 0  # records, since the beginning
+        self._large_bytes = 0  # of all that is not done, beyond what a small record counts as
+        self._room = 0  # up to this number of items, a small record may be put without a further look
         self._wakes: SimpleQueue[None] = SimpleQueue()
         self._asleep = False
         self._full = False  # a caller has waited in vain
         self._dropped = self._untold = 0
         self._dropped_first_s = self._dropped_last_s = 0.0
         self._done = threading.Condition()  # of an RLock
-        self._done_count = 0
         self.closed = False
+        self.spells = 0
+        """How often it began to drop records."""
+        self.taker: int | None = None
+        """The identity of the thread that takes; None before there is one."""
+        self._make_room()
 
     @property
     def waiting(self) -> int:
         """The number of records that are not stored yet."""
-        return self._records
+        return self._taken - self._finished + len(self._items)
 
     @property
     def dropped(self) -> int:
@@ -60,7 +78,14 @@ class Buffer:
 
     def put(self, item: Item) -> bool:
         """Add what was taken from a record; False if it was dropped: there is no room, or no longer."""
-        if self._put(item) or (not self._full and self.put_within(item, self._wait_s)):
+        items = self._items
+        count = len(items)
+        if count < self._room and item[1] <= SMALL_BYTES:
+            items.append(item)
+            if self._asleep or count == _HURRY_RECORDS:
+                self._wake()
+            return True
+        if self._put_large(item) or (not self._full and self.put_within(item, self._wait_s)):
             return True
         self.drop(1)
         return False
@@ -68,34 +93,43 @@ class Buffer:
     def put_within(self, item: Item, wait_s: float) -> bool:
         """Do the same, but wait that long in any case; what finds no room is not counted as dropped."""
         until_s = time.monotonic() + wait_s
-        while not self._put(item):
+        while not self._put_large(item):
             left_s = until_s - time.monotonic()
             if left_s <= 0 or self.closed:
                 return False
             time.sleep(min(left_s, _LOOK_AGAIN_S))
         return True
 
-    def _put(self, item: Item) -> bool:
-        size = item[1]
+    def _put_large(self, item: Item) -> bool:
+        """Add a record of any size, if there is room for it; one alone always has room."""
+        more = max(0, item[1] - SMALL_BYTES)
         with self._guard:
-            held = self._bytes + size
-            if self._records and (self._records >= self._records_max or held > self._bytes_max):
-                return False
             if self.closed:
                 return False
+            records = self.waiting + 1
+            held = self._large_bytes + more + records * SMALL_BYTES
+            if records > 1 and (records > self._records_max or held > self._bytes_max):
+                return False
+            self._large_bytes += more
             self._items.append(item)
-            self._records += 1
-            self._bytes = held
-            self._put_count += 1
-            if self._asleep or len(self._items) == _HURRY_RECORDS:
-                self._asleep = False
-                self._wakes.put(None)
+            self._make_room()
+            self._wake()
         return True
+
+    def _make_room(self) -> None:
+        """Say how many items there may be, after what is not among them has changed."""
+        small = (self._bytes_max - self._large_bytes) // SMALL_BYTES
+        self._room = 0 if self.closed else min(self._records_max, small) - (self._taken - self._finished)
+
+    def _wake(self) -> None:
+        self._asleep = False
+        self._wakes.put(None)
 
     def drop(self, records: int) -> None:
         """Count records that are lost."""
         now_s = time.time()
         with self._guard:
+            self.spells += not self._full
             self._full = True
             self._dropped += records
             if not self._untold:
@@ -119,19 +153,20 @@ class Buffer:
 
     def gather(self, gather_s: float) -> None:
         """Wait until there is something, and a little longer for more; or until :meth:`hurry` is called."""
-        with self._guard:
-            self._asleep = not self._items and not self.closed
-        if self._asleep:
+        self._asleep = True  # before the look: who puts after it, sees this
+        if not self._items and not self.closed:
             self._wakes.get()
-            with self._guard:
-                self._asleep = False
+        self._asleep = False
         if not self.closed and len(self._items) < _HURRY_RECORDS:
             self.pause(gather_s)
 
     def take(self) -> list[Item]:
         """Return all that waits."""
+        items = self._items
         with self._guard:
-            found, self._items = self._items, []
+            found = [items.popleft() for _ in range(len(items))]
+            self._taken += len(found)
+            self._make_room()
         return found
 
     def pause(self, seconds: float) -> None:
@@ -145,26 +180,29 @@ class Buffer:
         """Wake the thread that takes."""
         self._wakes.put(None)
 
-    def done(self, records: int, size: int) -> None:
-        """Say that what was taken is stored, or given up."""
+    def done(self, items: list[Item]) -> None:
+        """Say that some of what was taken is stored, or given up."""
         with self._guard:
-            self._records -= records
-            self._bytes = self._bytes - size if self._records else 0
-            if self._records * 2 <= self._records_max and self._bytes * 2 <= self._bytes_max:
+            self._finished += len(items)
+            self._large_bytes -= sum(size - SMALL_BYTES for _, size in items if size > SMALL_BYTES)
+            self._make_room()
+            held = self._large_bytes + self.waiting * SMALL_BYTES
+            if self.waiting * 2 <= self._records_max and held * 2 <= self._bytes_max:
                 self._full = False
         with self._done:
-            self._done_count += records
             self._done.notify_all()
 
     def wait_until_done(self, timeout_s: float | None) -> bool:
         """Wait until all that was put before this call is done; False if it takes longer."""
         with self._guard:
-            put = self._put_count
+            put = self._taken + len(self._items)
         self.hurry()
         with self._done:
-            return self._done.wait_for(lambda: self._done_count >= put, timeout_s)
+            return self._done.wait_for(lambda: self._finished >= put, timeout_s)
 
     def close(self) -> None:
         """Take nothing more, and wake the thread that takes."""
-        self.closed = True
+        with self._guard:
+            self.closed = True
+            self._make_room()
         self.hurry()

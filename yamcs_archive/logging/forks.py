@@ -77,7 +77,7 @@ class ParentPlace:
 class Children:
     """The forked children that send their records to this process."""
 
-    def __init__(self, buffer: Buffer, stored: Callable[[], bool], put: Callable[[], None]) -> None:
+    def __init__(self, buffer: Buffer, stored: Callable[[], bool], put: Callable[[], object]) -> None:
         """``put`` is called after something was put; ``stored`` waits a moment until it is stored."""
         self._buffer, self._stored, self._put = buffer, stored, put
         self._connections: set[socket.socket] = set()

@@ -17,6 +17,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
 from queue import Full
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive import arguments
@@ -120,7 +121,8 @@ class ArchiveHandler(logging.Handler):
         self._buffer = self._new_buffer()
         self._worker = Worker(self._buffer, place, self._gather_s, self._tell)
         self._children = Children(self._buffer, partial(self._worker.wait, 1.0), self._worker.start)
-        self._closed = self._drop_told = False
+        self._closed = False
+        self._told_spell = 0
         # Later than the registration of the archive, and so before it closes the archives that are open.
         atexit.register(_at_exit, weakref.ref(self))
 
@@ -145,7 +147,7 @@ class ArchiveHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         """Store a record, if the filters let it pass; without the handler's lock (rule 2)."""
-        passed: Any = self.filter(record)
+        passed: Any = not self.filters or self.filter(record)
         if passed:
             self.emit(record if passed is True else passed)
         return passed  # type: ignore[no-any-return]
@@ -153,7 +155,10 @@ class ArchiveHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take what may change from the record, and put it into the buffer."""
         name = record.name or ""  # a record that was made of a dict may have none
-        if (name.startswith(_OURS) and name[len(_OURS) :][:1] in ("", ".")) or self._worker.is_current():
+        if name.startswith(_OURS) and name[len(_OURS) :][:1] in ("", "."):
+            return
+        buffer = self._buffer
+        if get_ident() == buffer.taker:
             return
         try:
             source = name if self._source is None else self._source(record) or name
@@ -164,20 +169,19 @@ class ArchiveHandler(logging.Handler):
             self.handleError(record)
             source, kind, formatter, message = name, record.funcName, None, _unformatted(record)
         try:
-            kept = self._buffer.put(taken(record, message, source, kind, formatter))
-            if not self._worker.is_started:
+            kept = buffer.put(taken(record, message, source, kind, formatter))
+            if buffer.taker is None:
                 self._start()
-            if kept:
-                self._drop_told = self._drop_told and self._buffer.is_full
-            elif not self._drop_told:
-                self._drop_told = True
-                state = "it is closed" if self._buffer.closed else "its buffer is full"
+            if not kept and self._told_spell != buffer.spells:
+                self._told_spell = buffer.spells
+                state = "it is closed" if buffer.closed else "its buffer is full"
                 raise Full(f"a record, and what follows, is dropped: {state}")
         except Exception:
             self.handleError(record)
 
     def _start(self) -> None:
-        self._worker.start()
+        if not self._worker.start():
+            return
         if (multiprocessing := sys.modules.get("multiprocessing.util")) is not None:
             # Its children end without atexit before Python 3.13.
             multiprocessing.Finalize(None, _at_exit, args=(weakref.ref(self),), exitpriority=0)

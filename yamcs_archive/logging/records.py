@@ -79,26 +79,9 @@ def taken(
     formatter: logging.Formatter | None,
 ) -> tuple[tuple[Any, ...], int]:
     """Return the values of a :class:`Taken`, as a plain tuple, which is faster; and about its bytes."""
-    size = len(message) + _ITEM_BYTES
-    values = record.__dict__
-    attributes = None
-    if len(values) > _STANDARD_COUNT:
-        attributes = _attributes(values)
-        size += sum(map(_size, attributes.values()))
-    exception = None
-    if record.exc_info or record.exc_text:
-        exception = _exception(record, formatter or _exceptions)
-        size += sum(map(len, exception or ()))
-    stack = record.stack_info
-    if stack is not None:
-        size += len(stack)
-    return (
-        message,
-        record.created,
-        attributes,
-        exception,
-        stack,
-        values.get("taskName"),
+    # The attributes come before the dict: CPython makes a dict of an object only when it is asked for, and
+    # then it takes longer to read the attributes.
+    line = (
         source,
         kind,
         record.levelno,
@@ -108,7 +91,20 @@ def taken(
         record.lineno,
         record.process,
         record.threadName,
-    ), size
+    )
+    created, stack, info, text = record.created, record.stack_info, record.exc_info, record.exc_text
+    values = record.__dict__
+    size = len(message) + _ITEM_BYTES
+    attributes = exception = None
+    if len(values) > _STANDARD_COUNT:
+        attributes = _attributes(values)
+        size += sum(map(_size, attributes.values()))
+    if info or text:
+        exception = _exception(info, text, formatter or _exceptions)
+        size += sum(map(len, exception or ()))
+    if stack:
+        size += len(stack)
+    return (message, created, attributes, exception, stack, values.get("taskName"), *line), size
 
 
 def _attributes(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,11 +129,10 @@ def _size(value: object) -> int:
     return len(value) + 100 if type(value) is str else 100
 
 
-def _exception(record: logging.LogRecord, formatter: logging.Formatter) -> tuple[str, str, str] | None:
-    info: Any = record.exc_info
+def _exception(info: Any, text: str | None, formatter: logging.Formatter) -> tuple[str, str, str] | None:
     if not (isinstance(info, tuple) and info[0] is not None):
-        text = (record.exc_text or "").strip()  # all that is left after a QueueHandler, for instance
-        return ("", "", text) if text else None
+        found = (text or "").strip()  # all that is left after a QueueHandler, for instance
+        return ("", "", found) if found else None
     kind = f"{info[0].__module__}.{info[0].__qualname__}".removeprefix("builtins.")
     return kind, text_of(info[1]), formatter.formatException(info)
 

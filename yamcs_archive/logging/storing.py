@@ -2,8 +2,8 @@
 
 1. It ends only when the handler is closed. What fails is tried again, with pauses that grow. A record that is
    refused for its own sake is dropped instead, because all others wait behind it.
-2. Trouble is told once for each spell of it, and so is its end. What was dropped is told in the archive too,
-   by an event of its own.
+2. Trouble that lasts is told once for each spell of it, and so is its end. What was dropped is told in the
+   archive too, by an event of its own.
 3. What is logged in this thread is not stored (:meth:`Worker.is_current`): it would be stored because
    something was stored, and so on.
 """
@@ -67,31 +67,29 @@ class Worker:
     def __init__(self, buffer: Buffer, place: Place, gather_s: float, tell: Tell) -> None:
         self._buffer, self._place, self._gather_s, self._tell = buffer, place, gather_s, tell
         self._thread: threading.Thread | None = None
-        self._ident: int | None = None
         self._starting = threading.RLock()
         self._told_s = -_TELL_S
         self._trouble_since_s: float | None = None
 
-    @property
-    def is_started(self) -> bool:
-        """Whether there is a thread, or was one."""
-        return self._thread is not None
-
     def is_current(self) -> bool:
         """Whether the caller is the thread that stores."""
-        return get_ident() == self._ident
+        return get_ident() == self._buffer.taker
 
-    def start(self) -> None:
-        """Start the thread, if there is none; at the end of the interpreter there may be none any more."""
+    def start(self) -> bool:
+        """Start the thread, and return True, unless it was started before.
+
+        At the end of the interpreter none can be started any more.
+        """
         with self._starting:
             if self._thread is not None:
-                return
-            thread = threading.Thread(target=self._run, name="yamcs-archive-logging", daemon=True)
-            self._thread = thread
+                return False
+            self._thread = threading.Thread(target=self._run, name="yamcs-archive-logging", daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except RuntimeError:
                 self._thread = None
+                return False
+            return True
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until all that was logged before is stored, or dropped; False if it takes longer."""
@@ -108,7 +106,7 @@ class Worker:
             thread.join(timeout_s)
 
     def _run(self) -> None:
-        self._ident = get_ident()
+        self._buffer.taker = get_ident()
         while not self._buffer.closed:
             self._buffer.gather(self._gather_s)
             self._pass()
@@ -116,11 +114,11 @@ class Worker:
 
     def _last_pass(self) -> None:
         """Store what is left, on the thread of a caller."""
-        self._ident = get_ident()
+        self._buffer.taker = get_ident()
         try:
             self._pass()
         finally:
-            self._ident = None
+            self._buffer.taker = None
 
     def _pass(self) -> None:
         """Store what there is, and tell what was dropped."""
@@ -137,15 +135,18 @@ class Worker:
         batch: list[Any] = []
         try:
             batch = self._place.prepared([values for values, _ in chunk] + notices)
-            pause_s = _PAUSE_S
+            pause_s, failures = _PAUSE_S, 0
             while batch:
                 left = len(batch)
                 error = self._try(batch)
                 if error is None:
                     self._recovered()
                     continue
-                self._troubled(error)
-                if self._buffer.closed or self._place.is_gone:
+                failures += 1
+                ending = self._buffer.closed or self._place.is_gone
+                if ending or failures > 1:  # a connection that ends between two requests is no trouble
+                    self._troubled(error)
+                if ending:
                     break
                 self._renew(error)
                 pause_s = _PAUSE_S if len(batch) < left else min(pause_s * 2, _PAUSE_S_MAX)
@@ -153,7 +154,7 @@ class Worker:
         finally:
             if lost := max(0, len(batch) - len(notices)):
                 self._buffer.drop(lost)
-            self._buffer.done(len(chunk), sum(size for _, size in chunk))
+            self._buffer.done(chunk)
 
     def _try(self, batch: list[Any]) -> Exception | None:
         """Store what can be stored, and return the error if there was one that may pass."""
