@@ -123,7 +123,8 @@ log.info("parent last")
 def test_a_record_of_any_size_passes_and_a_child_that_is_killed_harms_nothing(tmp_path: Path) -> None:
     code = """
 if not os.fork():
-    log.info("x" * 1_000_000, extra={"big": "y" * 300_000, "lone": "\\ud800"})
+    log.info("x" * 1_000_000, extra={"big": "y" * 300_000, "lone": "\\ud800", "huge": 10**5_000})
+    handler.handle(logging.makeLogRecord({"msg": "strange", "levelno": object(), "threadName": b"t"}))
     sys.exit(0)
 os.wait()
 if not (pid := os.fork()):
@@ -135,7 +136,7 @@ log.info("parent last")
 """
     run(code, tmp_path / "a")
     found = messages(tmp_path / "a")
-    assert found["x" * 1_000_000] == 1
+    assert (found["x" * 1_000_000], found["strange"]) == (1, 1)
     assert found["parent last"] == 1
 
 

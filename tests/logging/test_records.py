@@ -129,8 +129,11 @@ def test_an_extra_that_cannot_be_shown_hides_no_other(make: Make, sim: Instance)
     handler = make(sim)
     circle: list[Any] = []
     circle.append(circle)
-    logger_of(handler).info("a", extra={"bad": Hostile(), "circle": circle, "good": "x"})
+    extra = {"bad": Hostile(), "circle": circle, "good": "x", "huge": 10**5_000, "large": 10**1_000}
+    logger_of(handler).info("a", extra=extra)
     [event] = stored(handler, sim)
+    assert event.extra["huge"] == "<int that cannot be shown>"
+    assert event.extra["large"] == str(10**1_000)
     assert event.extra["bad"] == "<Hostile that cannot be shown>"
     assert (event.extra["circle"], event.extra["good"]) == ("[[...]]", "x")
 

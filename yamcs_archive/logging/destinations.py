@@ -155,6 +155,7 @@ class ServedDestination(Destination):
     ) -> None:
         super().__init__(instance, maker)
         self._remote, self._reopen, self._owned = instance, reopen, owned
+        self._is_parents = False
         self._numbers: defaultdict[str, count[int]] = defaultdict(count)
 
     def number(self, source: str) -> int:
@@ -170,13 +171,19 @@ class ServedDestination(Destination):
             self._instance = self._remote = self._reopen()
 
     def in_child(self) -> None:
-        """Make connections of its own."""
-        self._instance = self._remote = self._reopen()
-        self._owned = True
+        """Leave the connections to the parent: others are made when there is something to send."""
+        self._is_parents = True
+
+    def store(self, events: list[Event]) -> int:
+        """Do what :meth:`Destination.store` does, over connections of this process."""
+        if self._is_parents:
+            self._instance = self._remote = self._reopen()
+            self._is_parents, self._owned = False, True
+        return super().store(events)
 
     def close(self) -> None:
         """End the requests, and close the connections."""
-        if self._owned:
+        if self._owned and not self._is_parents:
             self._remote.end()
             self._remote.close()
 

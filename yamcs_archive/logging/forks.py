@@ -20,6 +20,7 @@ from itertools import chain
 from threading import get_ident
 from typing import Any
 
+from yamcs_archive.fitting import text_of
 from yamcs_archive.logging.buffer import Buffer, Item
 
 _STORED = b"\n"
@@ -50,7 +51,7 @@ class ParentPlace:
         if self._connection is None:
             raise ConnectionError("the process that has the archive takes no records of this child")
         try:
-            self._connection.sendall(json.dumps(batch).encode() + b"\n")
+            self._connection.sendall(json.dumps(batch, default=text_of).encode() + b"\n")
             if self._connection.recv(1) != _STORED:
                 raise ConnectionResetError(
                     "the process that has the archive has ended, or closed its handler"

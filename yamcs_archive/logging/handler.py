@@ -15,6 +15,7 @@ import socket
 import sys
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from queue import Full
 from threading import get_ident
@@ -124,7 +125,8 @@ class ArchiveHandler(logging.Handler):
         self._closed = False
         self._told_spell = 0
         # Later than the registration of the archive, and so before it closes the archives that are open.
-        atexit.register(_at_exit, weakref.ref(self))
+        self._at_exit = partial(_at_exit, weakref.ref(self))
+        atexit.register(self._at_exit)
 
     @property
     def dropped(self) -> int:
@@ -184,7 +186,7 @@ class ArchiveHandler(logging.Handler):
             return
         if (multiprocessing := sys.modules.get("multiprocessing.util")) is not None:
             # Its children end without atexit before Python 3.13.
-            multiprocessing.Finalize(None, _at_exit, args=(weakref.ref(self),), exitpriority=0)
+            multiprocessing.Finalize(None, self._at_exit, exitpriority=0)
 
     def flush(self) -> None:
         """Wait until everything logged before is durable, at most ``flush_s``; then say how much is not."""
@@ -221,6 +223,7 @@ class ArchiveHandler(logging.Handler):
         if lost := self.waiting + self.dropped - dropped:
             self._tell(f"{lost} records could not be stored", None)
         self._place.close()
+        atexit.unregister(self._at_exit)
         _handlers.discard(self)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # its name in logging
@@ -246,14 +249,14 @@ class ArchiveHandler(logging.Handler):
         """Tell of trouble with storing."""
         fields = {"name": NAME, "levelno": logging.ERROR, "levelname": "ERROR", "msg": "%s", "args": (text,)}
         record = logging.makeLogRecord(fields)
-        try:
-            if error is not None:
-                raise error
-            self.handleError(record)
-        except BaseException as caught:
-            if caught is not error:
-                raise
-            self.handleError(record)
+        with suppress(Exception):  # of a handleError of the program's: the thread that stores must go on
+            try:
+                if error is not None:
+                    raise error
+            except BaseException:
+                self.handleError(record)
+            else:
+                self.handleError(record)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._place} ({logging.getLevelName(self.level)})>"

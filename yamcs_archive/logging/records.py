@@ -29,6 +29,8 @@ _LINES_MAX = 10_000
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """Names of the attributes that all records have, or get from formatters."""
 _STANDARD_COUNT = len(vars(logging.makeLogRecord({})))
+_INT_BITS_MAX = 1_000
+"""Larger numbers are made text at once: Python refuses to write those of some thousand digits."""
 _PLAIN = frozenset({int, float, bool, type(None)})
 _exceptions = logging.Formatter()
 
@@ -116,12 +118,14 @@ def _attributes(values: Mapping[str, Any]) -> dict[str, Any]:
             for inner, one in value.items():
                 found[str(inner)] = _unchanging(one)
         else:
-            found[name] = _unchanging(value)
+            found[name if type(name) is str else text_of(name)] = _unchanging(value)
     return found
 
 
 def _unchanging(value: object) -> object:
     kind = type(value)
+    if kind is int and value.bit_length() > _INT_BITS_MAX:  # type: ignore[attr-defined]  # it is an int
+        return text_of(value)
     return value if kind is str or kind in _PLAIN else text_of(value)
 
 

@@ -184,7 +184,8 @@ class Worker:
     def _troubled(self, error: Exception) -> None:
         if self._trouble_since_s is None:
             self._trouble_since_s = time.monotonic()
-            what = "are dropped" if self._place.is_gone else "wait, and are tried again"
+            ending = self._buffer.closed or self._place.is_gone
+            what = "are dropped" if ending else "wait, and are tried again"
             self._tell(f"cannot store in {self._place}: {self._buffer.waiting} records {what}", error)
 
     def _recovered(self) -> None:
