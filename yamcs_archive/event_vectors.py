@@ -74,11 +74,11 @@ class DictColumn(NamedTuple):
         >>> DictColumn.concat([dict_encode(["a"]), dict_encode(["b", "a"])]).decoded()
         ['a', 'b', 'a']
         """
-        code: dict[Any, int] = {}
+        code = _Codes()
         codes = [np.zeros(0, np.int32)]
         for part in parts:
-            new = [code.setdefault(text, len(code)) for text in part.values]
-            codes.append(np.array(new, np.int32)[part.codes])
+            new = np.fromiter(map(code.__getitem__, part.values), np.int32, len(part.values))
+            codes.append(new[part.codes])
         return cls(list(code), np.concatenate(codes))
 
     def decoded(self) -> list[Any]:

@@ -81,8 +81,7 @@ class JoinedVectors:
         return self._values(lambda part: part.extra, {})
 
     def _texts(self, column: Callable[[Vectors], DictColumn]) -> DictColumn:
-        # Without the values that no event has: picked events have few of their block's.
-        return DictColumn.concat([column(part).used() for part in self._parts])
+        return DictColumn.concat([column(part) for part in self._parts])
 
     def _values(self, column: Callable[[Vectors], list[Any] | None], nothing: Any) -> list[Any] | None:
         columns = [column(part) for part in self._parts]

@@ -59,8 +59,11 @@ def unpack_integers(packed: bytes, count: int) -> Int64s:
     if not width:
         return np.full(count, divisor, np.int64)
     column: Int64s
-    if width == 1:
-        column = planes[0].view(np.int8).astype(np.int64)
+    if width <= 4:  # in half of the time that transposing the planes takes
+        column = planes[-1].view(np.int8).astype(np.int64)
+        for plane in planes[-2::-1]:
+            column <<= 8
+            column |= plane
     else:
         column = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count).astype(np.int64)
     return column * divisor if divisor != 1 else column
