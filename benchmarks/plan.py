@@ -93,10 +93,11 @@ def plan(
     batches over HTTP if they are asked for.
 
     >>> sorted({job.measure for job in plan(QUICK)})
-    ['http', 'ingest', 'logging', 'memory', 'queries', 'reading', 'serving', 'table_memory', 'tables']
+    ['files', 'http', 'ingest', 'logging', 'memory', 'queries', 'reading', 'serving', 'table_memory', 'tables']
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
     jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_tables(sizes), *_logging(sizes)]
+    jobs += _files(sizes)
     jobs += _scale(scale_millions)
     return [
         msgspec.structs.replace(job, repeats=repeats if job.repeats == _REPEATED else 1)
@@ -211,6 +212,19 @@ def _logging(sizes: Sizes) -> list[Job]:
         for case, events in (("without a pause", sizes.single * 5), (PACED, sizes.single // 2))
         for contender in ("null", "queue", "file", "archive")
     ]
+
+
+def _files(sizes: Sizes) -> list[Job]:
+    """Return the jobs of files; the large ones are for their memory."""
+    ends = ("jsonl", "jsonl.zst", "csv", "msgpack", "parquet", "arrow")
+    return [
+        Job(measure="files", case=end, contender="archive", events=sizes.bulk, encoding=end,
+            repeats=_REPEATED, rare_every=sizes.rare_every)
+        for end in ends
+    ] + [
+        Job(measure="files", case=f"{end}, large", contender="archive", events=sizes.streamed, encoding=end)
+        for end in ends
+    ]  # fmt: skip
 
 
 def _scale(millions: int) -> list[Job]:

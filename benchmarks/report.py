@@ -76,6 +76,13 @@ _SHOWN: dict[str, dict[str, str]] = {
         "cpu_us": "processor time of the calling thread in us, each call",
         "flush_s": "until all is stored, after the last call, s",
     },
+    "files": {
+        "export_events_per_s": "export, events/s",
+        "import_events_per_s": "import into a new archive, events/s, durable",
+        "bytes_per_event": "bytes per event of the file",
+        "export_mib": "peak of the export, MiB",
+        "import_mib": "peak of the import, MiB",
+    },
     "scale": {
         "events_per_s": "the last million, events/s",
         "last_to_second": "the last million / the 2nd",

@@ -98,6 +98,10 @@ def _streamed(name: str) -> Figure:
     return Figure("table_memory", _STREAMED, "archive", name)
 
 
+def _file(case: str, name: str) -> Figure:
+    return Figure("files", case, "archive", name)
+
+
 def _huge(name: str) -> Figure:
     return Figure("scale", _HUGE, "archive", name)
 
@@ -270,6 +274,22 @@ TARGETS: tuple[Target, ...] = (
         _table("frame_events_per_s", "sqlite"),
         0.8,
         2,
+    ),
+    Target("export to JSON lines", _file("jsonl", "export_events_per_s"), None, 4e5, 8e5, unit="events/s"),
+    Target("import of JSON lines", _file("jsonl", "import_events_per_s"), None, 2.5e5, 5e5, unit="events/s"),
+    Target("export to Parquet", _file("parquet", "export_events_per_s"), None, 5e5, 1e6, unit="events/s"),
+    Target("import of Parquet", _file("parquet", "import_events_per_s"), None, 5e5, 1e6, unit="events/s"),
+    _smaller("bytes per event / Parquet (zstd)", _size(_BULK), _file("parquet", "bytes_per_event"), 1, 0.7),
+    *(
+        _at_most(
+            f"peak of memory, 10 million events, {what} of {end}",
+            _file(f"{end}, large", name),
+            381,
+            143,
+            "MiB",
+        )
+        for end in ("jsonl", "parquet")
+        for what, name in (("export", "export_mib"), ("import", "import_mib"))
     ),
     *(
         _at_most(f"peak of memory, 10 million events {what}", _streamed(name), 381, 143, "MiB")

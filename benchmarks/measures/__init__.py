@@ -12,7 +12,7 @@ from types import ModuleType
 
 NAMES = (
     *("ingest", "queries", "memory", "serving", "http", "reading", "logging", "scale"),
-    *("tables", "table_memory"),
+    *("tables", "table_memory", "files"),
 )
 
 

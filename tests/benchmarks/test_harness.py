@@ -60,6 +60,7 @@ _RUNS: list[tuple[str, str, dict[str, object]]] = [
     ("memory", "archive", {"big_every": 100}),
     *[("tables", contender, {}) for contender in ("archive", "duckdb", "sqlite")],
     ("table_memory", "archive", {}),
+    *[("files", "archive", dict[str, object](encoding=end)) for end in ("jsonl.zst", "csv", "parquet")],
     ("scale", "archive", {"events": 30_000, "batch_events": 10_000, "rare_every": 100}),
     ("reading", "archive", {"encoding": "rows", "connections": 1}),
     ("http", "archive", _POSTS | {"encoding": "protobuf"}),

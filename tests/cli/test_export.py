@@ -80,6 +80,24 @@ def test_each_form_is_imported_as_equal_events(run: Run, tmp_path: Path, filled:
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted({name, "data", "new"})
 
 
+@pytest.mark.parametrize("name", ["a.jsonl.zst", "a.csv", "a.msgpack", "a.parquet", "a.arrow"])
+def test_with_the_order_kept_events_arrive_as_they_did(run: Run, tmp_path: Path, name: str) -> None:
+    arrived = [*history(300, 1000), *history(700, 100), *history(60)[::-1], *history(40, 60)]
+    with Archive.open(tmp_path / "data") as archive:
+        sim = archive.instance("sim", create=True)
+        for at in range(0, len(arrived), 13):
+            sim.append_many(arrived[at : at + 13])
+        expected = [change.event for change in sim.changes()]
+    path = tmp_path / name
+    assert run("events", "export", path, "--data", tmp_path / "data", "--order", "commit").status == 0
+    into = ("events", "import", path, "--data", tmp_path / "new", "--instance", "sim", "--keep-order")
+    for _ in range(2):
+        assert run(*into).status == 0
+        with Archive.open(tmp_path / "new", readonly=True) as archive:
+            assert [change.event for change in archive.instance("sim").changes()] == expected
+    assert expected != sorted(expected, key=lambda event: event.key)
+
+
 @given(st.lists(stored_events, max_size=12, unique_by=lambda event: event.key) | many(stored_events))
 @settings(max_examples=6, deadline=None)
 def test_any_events_survive_every_form(events: list[Event]) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from yamcs_archive import Event, Instance
 from yamcs_archive.columns import Columns
 from yamcs_archive.files.reading import Ordinals, Rejected
-from yamcs_archive.importers.file import EventFile, import_events
+from yamcs_archive.importers.file import EventFile, ascending, import_events
 from yamcs_archive.importers.yamcs import Imported
 
 
@@ -73,6 +76,17 @@ def test_without_a_reject_function_the_events_before_are_stored(sim: Instance, b
         import_events(file, lambda part: sim.append_columns([part]), done)
     assert file.place(caught.value.position) == "line 5"  # type: ignore[attr-defined]  # an InvalidInputError
     assert (done.read, done.stored) == (2, 2)
+
+
+@given(st.lists(st.integers(0, 5), max_size=12))
+def test_each_part_ascends_and_all_parts_are_the_whole(times: list[int]) -> None:
+    events = [Event("a", generation_time=time, seq_number=n) for n, time in enumerate(times)]
+    parts = [part.events() for part in ascending(Columns.of(events))]
+    assert [event for part in parts for event in part] == events
+    for part in parts:
+        assert part == sorted(part, key=lambda event: event.key)
+    for before, after in itertools.pairwise(parts):
+        assert before[-1].key > after[0].key
 
 
 def test_ordinals_of_nothing_skipped_are_positions() -> None:

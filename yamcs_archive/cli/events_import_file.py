@@ -33,9 +33,9 @@ from yamcs_archive.importers.yamcs import Imported
 from yamcs_archive.printable import printable
 
 EPILOG = """examples:
-  yamcs-archive events import history.jsonl --data ops-data --instance simulator
+  yamcs-archive events import history.jsonl.zst --data ops-data --instance simulator
+  yamcs-archive events import pass-17.parquet --url http://127.0.0.1:8090
   yamcs-archive events log -n all --format jsonl | yamcs-archive events import - --data copy --instance sim
-  yamcs-archive events import history.msgpack.gz --url http://127.0.0.1:8090
   yamcs-archive events import /var/log/syslog.1 --format syslog --dry-run
   yamcs-archive events import eps.log --pattern '(?P<time>\\S+) (?P<message>.*)' --data ops --instance eps
   yamcs-archive events import bench.jsonl --map time=.ts message=.msg --data ops --instance bench
@@ -46,9 +46,9 @@ _KEPT = "these are stored; a second run adds the rest"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Store the events of a file: one JSON object per line, as events log --format jsonl and all"
-        " answers of the API show them, msgpack maps, or a log of another program (--format, --pattern,"
-        " --map; docs/importing.md); compressed or not. Each event must have its time and its number, so a"
+        "Store the events of a file: one that events export wrote (docs/files.md), what events log --format"
+        " jsonl and all answers of the API show, or a log of another program (--format, --pattern, --map;"
+        " docs/importing.md); compressed or not. Each event must have its time and its number, so a"
         " second run adds nothing; events of logs are numbered by what they say. A missing directory or"
         " instance is created. An import into a directory keeps the creator of each event; one through a URL"
         " does if the user may manage the archive. Prints how many events were stored, duplicate or refused."
@@ -59,6 +59,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help=f"the file, or {STDIN} for the standard input")
     add_target_options(parser)
+    parser.add_argument(
+        "--keep-order",
+        action="store_true",
+        help="let events arrive in the order of the file, as one of events export --order commit has them; it"
+        " takes a commit wherever an event is earlier than the one before it",
+    )
     add_read_options(parser)
     parser.set_defaults(run=run)
 
@@ -75,7 +81,8 @@ def run(options: argparse.Namespace) -> int:
         reject = _reject(options, kind, done, opened)
         stream = sys.stdin.buffer if options.file == STDIN else opened.enter_context(open(options.file, "rb"))
         path = None if options.file == STDIN else Path(options.file)
-        reader = open_reader(kind, Source(stream, options.file, path), read_options(options, reject))
+        source = Source(stream, options.file, path)
+        reader = open_reader(kind, source, read_options(options, reject))
         file = EventFile(reader, None if FORMATS[kind].is_log else reject)
         try:
             if where is None:
@@ -88,7 +95,13 @@ def run(options: argparse.Namespace) -> int:
                 ):
                     store: Store = lambda part: target.append_columns([part])  # noqa: E731
                     store = stored_beside(store) if FORMATS[kind].is_log else store
-                    import_events(file, store, done, lambda done: progress(done.read))
+                    import_events(
+                        file,
+                        store,
+                        done,
+                        lambda done: progress(done.read, share=source.share),
+                        keep_order=options.keep_order,
+                    )
         except ArchiveError as error:
             # An error of the server or the connection has no position in the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read

@@ -63,10 +63,26 @@ class Source:
         self.path = path
         self._stream = stream
         self._copy: IO[bytes] | None = None
+        self._read_bytes = 0
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes as they are read, decompressed if they are compressed. For one use."""
-        return decompressed(iter(partial(self._stream.read, _READ_BYTES), b""))
+        return decompressed(self._counted())
+
+    def _counted(self) -> Iterator[bytes]:
+        for chunk in iter(partial(self._stream.read, _READ_BYTES), b""):
+            self._read_bytes += len(chunk)
+            yield chunk
+
+    @property
+    def share(self) -> float | None:
+        """The part of the file that chunks() has read, from 0 to 1; None if that is not known."""
+        if self.path is None or not self._read_bytes:
+            return None
+        try:
+            return min(1.0, self._read_bytes / self.path.stat().st_size)
+        except (OSError, ZeroDivisionError):
+            return None
 
     def seekable(self) -> IO[bytes]:
         """Return the same bytes as a file that can be read in any order. For one use, instead of chunks().

@@ -14,6 +14,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator
 from itertools import chain
+from typing import Any
 
 from yamcs_archive.chunked_append import gathered
 from yamcs_archive.columns import Columns
@@ -150,12 +151,18 @@ def import_events(
     store: Callable[[Columns[int | None]], AppendCounts],
     done: Imported,
     say: Callable[[Imported], None] = lambda _: None,
+    *,
+    keep_order: bool = False,
 ) -> None:
     """Store the events of a file, and count their outcomes in ``done``, also when an error ends the import.
 
     ``store`` stores some thousand events at once, durably, and may raise the errors of
     :meth:`~yamcs_archive.Instance.append_columns`; ``say`` is called after each of its calls. Positions, also
     those of errors, count the events of the file from 0. Importing a file again adds nothing.
+
+    With ``keep_order``, ``store`` gets only events in the order of keys, so that they arrive in the order of
+    the file: within a commit, events are in that order. A file in the order of time needs no more calls for
+    that; one in the order of commits needs about one for each of its commits.
 
     >>> import io
     >>> from yamcs_archive.files.reading import ReadOptions, Source
@@ -166,7 +173,8 @@ def import_events(
     >>> done.stored, done.whole
     (1, True)
     """
-    for chunk in gathered(file.parts()):
+    chunks = gathered(file.parts())
+    for chunk in chain.from_iterable(map(ascending, chunks)) if keep_order else chunks:
         before = done.read - done.refused_count
         try:
             counts = store(chunk)
@@ -178,3 +186,19 @@ def import_events(
             raise
         done.add(counts)
         say(done)
+
+
+def ascending(events: Columns[int | None]) -> Iterator[Columns[int | None]]:
+    """Cut events wherever one has a lower key than the one before it.
+
+    >>> events = [Event("a", generation_time=time, seq_number=0) for time in (5, 6, 1, 2)]
+    >>> [list(part.generation_time) for part in ascending(Columns.of(events))]
+    [[5, 6], [1, 2]]
+    """
+    keys: Any = events.keys()
+    start = 0
+    for at in range(1, events.size):
+        if keys[at] < keys[at - 1]:
+            yield events.cut(start, at)
+            start = at
+    yield events.cut(start, events.size) if start else events
