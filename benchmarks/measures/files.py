@@ -42,7 +42,7 @@ def run(job: Job, directory: Path) -> Outcome:
     with ArchiveContender(directory / "data") as contender:
         notes = contender.versions()
     quiet()
-    with Archive.open(directory / "data", readonly=True) as archive:
+    with Archive.open(directory / "data" / "archive", readonly=True) as archive:
         [name] = archive.instances()
         instance = archive.instance(name)
         start = perf_counter()
