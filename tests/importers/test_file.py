@@ -403,3 +403,31 @@ def test_a_full_disk_or_ctrl_c_leaves_the_stored_events_and_prints_their_number(
     monkeypatch.setattr(Instance, "append_columns", real)
     left = 25_000 - stored
     assert run(*command_line).out.startswith(f"25000 read, {left} stored, {stored} duplicates, 0 conflicts")
+
+
+def test_an_interrupted_import_of_many_events_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, new = tmp_path / "a.jsonl", tmp_path / "new"
+    path.write_bytes(lines(history(25_000)))
+    monkeypatch.setattr("yamcs_archive.cli.events_import_file._RESUMED_MIN", 10_000)
+    real, calls = Instance.append_columns, 0
+
+    def append(self: Instance, *given: Any, **options: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return real(self, *given, **options)
+
+    command_line = ("events", "import", path, "--data", new, "--instance", "sim")
+    with monkeypatch.context() as patch:
+        patch.setattr(Instance, "append_columns", append)
+        first = run(*command_line)
+    stored = int(first.out.split()[0])
+    assert (first.status, f"--skip {stored} goes on" in first.err) == (130, True)
+    second = run(*command_line, "--skip", stored)
+    assert second.out.startswith(f"{25_000 - stored} read, {25_000 - stored} stored, 0 duplicates")
+    assert events_in(new) == [kept(event) for event in history(25_000)]
+    assert run(*command_line, "--skip", 30_000).out.startswith("0 read")
+    assert run(*command_line, "--skip", 1, "--pattern", "(?P<message>.*)").status == 2

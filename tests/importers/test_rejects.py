@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yamcs_archive import Event, Instance
+from yamcs_archive import Event, Instance, InvalidInputError
 from yamcs_archive.columns import Columns
 from yamcs_archive.files.reading import Ordinals, Rejected
 from yamcs_archive.importers.file import EventFile, ascending, import_events
@@ -91,3 +91,24 @@ def test_each_part_ascends_and_all_parts_are_the_whole(times: list[int]) -> None
 
 def test_ordinals_of_nothing_skipped_are_positions() -> None:
     assert [Ordinals().of(position) for position in array("q", range(3))] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 3, 4, 9])
+def test_skipped_events_are_not_stored_and_places_stay(sim: Instance, skip: int) -> None:
+    rejected: list[Rejected] = []
+    reader = Lines([good(5), BAD[2], good(6)], [good(7), BAD[0], good(8)])
+    file, done = EventFile(reader, rejected.append, skip=skip), Imported()
+    import_events(file, lambda part: sim.append_columns([part]), done)
+    assert [event.seq_number for event in sim.events()] == [5, 6, 7, 8][skip:]
+    assert [found.place for found in rejected] == ["line 4", "line 7"]
+    left = [f"line {n}" for n in (3, 5, 6, 8)][skip:]
+    assert [file.place(position) for position in range(len(left))] == left
+
+
+@pytest.mark.parametrize("skip", [0, 1, 2, 3])
+def test_an_error_has_its_place_wherever_it_is(sim: Instance, skip: int) -> None:
+    file, done = EventFile(Lines([good(5)], [good(6), BAD[0], good(7)]), skip=skip), Imported()
+    with pytest.raises(InvalidInputError) as caught:
+        import_events(file, lambda part: sim.append_columns([part]), done)
+    assert file.place(caught.value.position or 0) == "line 5"
+    assert done.stored == max(0, 2 - skip)

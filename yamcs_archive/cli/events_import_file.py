@@ -10,11 +10,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
+from yamcs_archive.arguments import COUNT_MAX
+from yamcs_archive.cli.arguments import whole
 from yamcs_archive.cli.credential_options import refuse_credentials
 from yamcs_archive.cli.dry_run import preview
 from yamcs_archive.cli.import_options import STDIN, add_read_options, chosen_format, read_options
 from yamcs_archive.cli.progress import Progress
 from yamcs_archive.cli.reject_file import RejectFile
+from yamcs_archive.cli.standard_streams import complain
 from yamcs_archive.cli.target import (
     Target,
     add_target_options,
@@ -40,6 +43,8 @@ EPILOG = """examples:
   yamcs-archive events import eps.log --pattern '(?P<time>\\S+) (?P<message>.*)' --data ops --instance eps
   yamcs-archive events import bench.jsonl --map time=.ts message=.msg --data ops --instance bench
 """
+_RESUMED_MIN = 100_000
+"""Least number of stored events that it pays to skip: to import so many again takes seconds."""
 _KEPT = "these are stored; a second run adds the rest"
 
 
@@ -59,6 +64,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("file", metavar="FILE", help=f"the file, or {STDIN} for the standard input")
     add_target_options(parser)
+    parser.add_argument(
+        "--skip",
+        metavar="N",
+        type=whole(0, COUNT_MAX),
+        default=0,
+        help="pass over the first N events, which an interrupted import has stored: it says how many. To"
+        " import them again is safe, but takes longer than the first time",
+    )
     parser.add_argument(
         "--keep-order",
         action="store_true",
@@ -83,7 +96,9 @@ def run(options: argparse.Namespace) -> int:
         path = None if options.file == STDIN else Path(options.file)
         source = Source(stream, options.file, path)
         reader = open_reader(kind, source, read_options(options, reject))
-        file = EventFile(reader, None if FORMATS[kind].is_log else reject)
+        if options.skip and FORMATS[kind].is_log:
+            raise UsageError("--skip is not for logs: their events are numbered by all that come before them")
+        file = EventFile(reader, None if FORMATS[kind].is_log else reject, skip=options.skip)
         try:
             if where is None:
                 for line in preview(file, done):
@@ -102,7 +117,12 @@ def run(options: argparse.Namespace) -> int:
                         lambda done: progress(done.read, share=source.share),
                         keep_order=options.keep_order,
                     )
-        except ArchiveError as error:
+        except (ArchiveError, KeyboardInterrupt) as error:
+            stored = options.skip + done.read - done.refused_count
+            if where is not None and stored >= _RESUMED_MIN and not FORMATS[kind].is_log:
+                complain(f"--skip {stored} goes on after the events that are stored")
+            if isinstance(error, KeyboardInterrupt):
+                raise
             # An error of the server or the connection has no position in the file.
             refused = isinstance(error, (ServerRefusedError, ServerUnavailableError)) and not done.read
             if error.position is not None:

@@ -44,13 +44,18 @@ class EventFile:
     (True, 2, 'line 3')
     """
 
-    def __init__(self, reader: EventReader, reject: Reject | None = None) -> None:
-        """``reject`` gets the events that cannot be stored. The reader has one of its own."""
+    def __init__(self, reader: EventReader, reject: Reject | None = None, *, skip: int = 0) -> None:
+        """``reject`` gets the events that cannot be stored. The reader has one of its own.
+
+        The first ``skip`` events are read and passed over; positions count from the one after them.
+        """
         self._reader = reader
         self._reject = reject
+        self._skip = skip
         self._numbers = Ordinals()
         self._accepted = 0
-        self._parts = self._checked(reader.parts())
+        checked = self._checked(reader.parts())
+        self._parts = self._after_skipped(checked) if skip else checked
 
     def begin(self) -> bool:
         """Read up to the first event and check it; False if there is none.
@@ -74,7 +79,20 @@ class EventFile:
 
     def place(self, position: int) -> str:
         """Return the line or element of the event at a position, counted as events are yielded."""
-        return self._reader.place(self._numbers.of(position) - 1)
+        return self._reader.place(self._numbers.of(self._skip + position) - 1)
+
+    def _after_skipped(self, parts: Iterator[Columns[int | None]]) -> Iterator[Columns[int | None]]:
+        left = self._skip
+        try:
+            for events in parts:
+                passed = min(left, events.size)
+                left -= passed
+                if passed < events.size:
+                    yield events.cut(passed, events.size) if passed else events
+        except InvalidInputError as error:
+            if error.position is not None:
+                error.position -= self._skip
+            raise
 
     def _checked(self, parts: Iterator[Columns[int | None]]) -> Iterator[Columns[int | None]]:
         """Yield the events up to the first without a key of its own, or all that can be stored."""
@@ -106,7 +124,7 @@ class EventFile:
                 kept.append(at)
                 continue
             position = before + len(kept)
-            place = self.place(position)
+            place = self._reader.place(self._numbers.of(position) - 1)
             self._numbers.skip(position)
             reject(Rejected(place, _raw(event), str(error)))
         return events if len(kept) == events.size else events.take(kept)
