@@ -430,4 +430,4 @@ def test_an_interrupted_import_of_many_events_says_how_to_go_on(
     assert second.out.startswith(f"{25_000 - stored} read, {25_000 - stored} stored, 0 duplicates")
     assert events_in(new) == [kept(event) for event in history(25_000)]
     assert run(*command_line, "--skip", 30_000).out.startswith("0 read")
-    assert run(*command_line, "--skip", 1, "--pattern", "(?P<message>.*)").status == 2
+    assert run(*command_line, "--skip", 1, "--format", "syslog").status == 2
