@@ -80,6 +80,27 @@ def test_each_form_is_imported_as_equal_events(run: Run, tmp_path: Path, filled:
     assert sorted(each.name for each in tmp_path.iterdir()) == sorted({name, "data", "new"})
 
 
+def test_tables_that_other_programs_wrote_anew_are_imported(run: Run, tmp_path: Path, filled: Path) -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    path = tmp_path / "a.parquet"
+    assert run("events", "export", path, "--data", filled, "--filter", "m1").status == 0
+    count = len(polars.read_parquet(path))
+    assert count > 100
+    polars.read_parquet(path).write_parquet(tmp_path / "polars.parquet")
+    polars.read_parquet(path).write_ipc(tmp_path / "polars.arrow")
+    polars.read_parquet(path).write_ipc_stream(tmp_path / "polars.arrows")
+    bare = pandas.read_parquet(path)
+    bare = bare[bare["extra"].map(len) == 0]
+    bare.to_parquet(tmp_path / "pandas.parquet")
+    for name, events in (
+        *(("polars.parquet", count), ("polars.arrow", count), ("polars.arrows", count)),
+        ("pandas.parquet", len(bare)),
+    ):
+        ran = run("events", "import", tmp_path / name, "--data", tmp_path / name[:8], "--instance", "sim")
+        assert ran.out.startswith(f"{events} read, "), ran.err
+        assert events_in(tmp_path / name[:8])[0] in history(2000)
+
+
 @pytest.mark.parametrize("name", ["a.jsonl.zst", "a.csv", "a.msgpack", "a.parquet", "a.arrow"])
 def test_with_the_order_kept_events_arrive_as_they_did(run: Run, tmp_path: Path, name: str) -> None:
     arrived = [*history(300, 1000), *history(700, 100), *history(60)[::-1], *history(40, 60)]

@@ -2,8 +2,9 @@
 
 1. Sources, types and users are plain text here: a file may have one dictionary for each column, and it cannot
    grow.
-2. A file is a stream between two marks, with an index after it. Both are read as streams, so that they may
-   come from a pipe, and what was cut short is read up to the cut. They have an end, by which a cut is known.
+2. A file is a stream between two marks, with an index after it. From a pipe, and without the index because
+   it was cut short, it is read as a stream, up to the cut; a cut is known, because both have an end. Other
+   programs may leave gaps in a file that only its index tells: such a one has to be given as a file.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _MARK = b"ARROW1"
 _BEGIN = _MARK + b"\0\0"
 _ENDS = (_MARK, b"\xff\xff\xff\xff\0\0\0\0", b"\0\0\0\0")
 """How a whole file ends, and a whole stream, of today and of old."""
+_READ_BYTES = 1 << 20
 _PLAIN = ("source", "type", "created_by")
 
 
@@ -101,7 +103,32 @@ class _Chunks(io.RawIOBase):
 
 
 def _batches(source: Source) -> tuple[Any, Iterator[Any]]:
-    chunks = source.chunks()
+    if source.path is None:
+        return _streamed(source, source.chunks())
+    file = source.seekable()
+    if file.read(len(_MARK)) == _MARK:
+        file.seek(0)
+        try:
+            reader = load("pyarrow.ipc").open_file(load().PythonFile(file, mode="r"))
+        except arrow_faults():
+            pass  # without its index it is read as a stream, up to where it was cut
+        else:
+            batches = (reader.get_batch(nth) for nth in range(reader.num_record_batches))
+            return reader.schema, _of_file(source, batches)
+    file.seek(0)
+    return _streamed(source, iter(partial(file.read, _READ_BYTES), b""))
+
+
+def _of_file(source: Source, batches: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from batches
+    except arrow_faults() as error:
+        raise InvalidInputError("file", source.name, f"is damaged here: {error}") from None
+    finally:
+        source.close()
+
+
+def _streamed(source: Source, chunks: Iterator[bytes]) -> tuple[Any, Iterator[Any]]:
     first = next(chunks, b"")
     while len(first) < len(_BEGIN) and (more := next(chunks, b"")):
         first += more

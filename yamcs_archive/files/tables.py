@@ -6,6 +6,7 @@ reading, because they concern all rows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,9 @@ from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.files.reading import Ordinals, ReadOptions, Rejected
 from yamcs_archive.frames.events import PART_EVENTS, check_schema, columns_of
 from yamcs_archive.frames.library import load
+
+_PANDAS_INDEX = re.compile(r"__index_level_[0-9]+__")
+"""The column in which pandas keeps the numbers of rows; it is none of an event."""
 
 
 class Rows:
@@ -28,8 +32,11 @@ class Rows:
     def parts(self) -> Iterator[Columns[int | None]]:
         try:
             schema, batches = self._begin()
-            check_schema(schema)
-            for batch in batches:
+            names = [name for name in schema.names if not _PANDAS_INDEX.fullmatch(name)]
+            is_whole = len(names) == len(schema.names)
+            check_schema(schema if is_whole else schema.empty_table().select(names).schema)
+            for found in batches:
+                batch = found if is_whole else found.select(names)
                 for start in range(0, batch.num_rows, PART_EVENTS):
                     yield from self._events(batch.slice(start, PART_EVENTS))
         except InvalidInputError as error:

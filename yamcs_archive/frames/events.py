@@ -139,11 +139,12 @@ def _filled(column: list[Any], default: Any) -> list[Any]:
 def _extras(name: str, column: Any) -> list[dict[str, str]]:
     pa = load()
     kind = column.type
-    if pa.types.is_null(kind):
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if pa.types.is_null(kind) or (is_list and pa.types.is_null(kind.value_type)):  # as pandas writes no pairs
         return [NO_EXTRA] * len(column)
     if pa.types.is_struct(kind):
         return [_of_struct(name, row, value) for row, value in enumerate(column.to_pylist())]
-    if pa.types.is_map(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if pa.types.is_map(kind) or is_list:
         return _of_pairs(name, column)
     if pa.types.is_dictionary(kind) or not pa.types.is_nested(kind):
         return [_of_json(name, row, text) for row, text in enumerate(texts(name, column))]
