@@ -93,7 +93,8 @@ def plan(
     batches over HTTP if they are asked for.
 
     >>> sorted({job.measure for job in plan(QUICK)})
-    ['files', 'http', 'ingest', 'logging', 'memory', 'queries', 'reading', 'serving', 'table_memory', 'tables']
+    ['files', 'http', 'ingest', 'logging', 'memory', 'queries', 'reading', 'serving', 'table_memory',
+     'tables']
     """
     jobs = [*_ingest(sizes), *_queries(sizes), *_memory(sizes), *_posts(sizes, yamcs)]
     jobs += [*_batches(sizes, yamcs, batches), *_reading(sizes, yamcs), *_tables(sizes), *_logging(sizes)]
