@@ -29,10 +29,7 @@ Nov 23 16:44:10 gs1 antenna[812]: End of pass
 """
 _ASK = """\
 import duckdb
-from yamcs_archive import Archive
 
-day = Archive.open("day/archive", readonly=True).instance("day")
-print(day.table().to_parquet("day.parquet"), "events")
 duckdb.sql('''
     select severity, count(*) as events, min(time) as first
     from 'day.parquet' where level > 1 group by all order by first
@@ -81,10 +78,12 @@ STEPS = (
     ),
     Step(
         "Into a file for others",
-        "A Parquet file of everything, and a question to it in SQL.",
+        "Every column, in one of the [formats of files](files.md); here for a question in SQL, and back.",
         (
+            "yamcs-archive events export day.parquet --instance day",
             "cat ask.py",
             "python ask.py",
+            "yamcs-archive events import day.parquet --data copy --instance day",
         ),
     ),
 )

@@ -60,6 +60,13 @@ def test_a_line_of_a_page_can_be_read_without_scrolling(page: Path) -> None:
     assert [line for line in lines if len(line) > LINE_CHARACTERS_MAX] == []
 
 
+def test_every_page_has_a_place_in_the_site() -> None:
+    docs = ROOT / "docs"
+    index = (docs / "index.md").read_text(encoding="utf-8").splitlines()
+    pages = [f"{page.relative_to(docs).with_suffix('')}" for page in PAGES if docs in page.parents]
+    assert [page for page in pages if page != "index" and page not in index] == [], "add it to docs/index.md"
+
+
 def test_every_path_of_the_architecture_is_there() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     names = re.findall(r"`([\w/]+(?:/|\.py))`", page)
