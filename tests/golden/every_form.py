@@ -214,7 +214,7 @@ def _fill_pruned(writing: _Writing) -> None:
     horizon = 3_000_000
     with writing.instance("pruned", block_events_max=5, run_events_min=5) as pruned:
         pruned.append(_event("first", "P", -1, 51))
-        pruned.append_many((_event("a", "P", n * 1_000_000, n) for n in range(5)), request_id="block")
+        pruned.append_many([_event("a", "P", n * 1_000_000, n) for n in range(5)], request_id="block")
         pruned.append(_event("gone", "P", 1, 50), request_id="gone")
         pruned.append(_event("kept", "P", horizon, 6))
     _prune(writing.directory / "pruned", [(1, "P", 50), (-1, "P", 51)], first_commit=1, left={"P": 3})

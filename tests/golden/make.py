@@ -32,7 +32,7 @@ def fill(directory: Path) -> None:
         sim = archive.instance("sim", create=True)
         next(clock)  # opening asked the clock once when the archive was written
         severities = tuple(Severity)
-        sim.append_many(
+        events = [  # a list: of a generator each event would ask the clock
             Event(
                 f"Battery {n % 5} voltage is {n * 7 % 31} V" if n % 11 else "é\U0001f680\0",
                 source=f"S{n % 7}",
@@ -45,7 +45,8 @@ def fill(directory: Path) -> None:
                 created_by="operator" if n == 102 else None,
             )
             for n in range(200)
-        )
+        ]
+        sim.append_many(events)
         for n in range(20):
             sim.append(Event(f"late {n}", source="L", generation_time=n * 5_000_000, seq_number=-n))
         sim.settle()  # many, so they are merged with the blocks
