@@ -52,7 +52,7 @@ def report_of(
         if stop is not None:
             for part in cut([each for each in ordered if stop <= each.time < stop + hour], batch):
                 analysis.add_outside(part)
-    return analysis.report("sim", {}, made=2**60, seconds=0.0)
+    return analysis.report("sim", {}, made=TIME_MAX_US, seconds=0.0)
 
 
 def cut(events: Sequence[Stored], size: int) -> list[StoredVectors]:

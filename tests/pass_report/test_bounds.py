@@ -10,6 +10,7 @@ import pytest
 from tests.pass_report.reference import Stored
 from tests.pass_report.test_against_reference import BASE, cut
 from yamcs_archive import Event, PassReport, Severity, StoredVectors
+from yamcs_archive.limits import TIME_MAX_US
 from yamcs_archive.pass_report.analysis.analyser import Analysis, Asked, Bounds
 from yamcs_archive.pass_report.analysis.arrival import Overtaking
 from yamcs_archive.pass_report.analysis.grouping import Grouped
@@ -33,7 +34,7 @@ def report(
     analysis = Analysis(ASKED, bounds, templates)
     for part in cut(sorted(events, key=lambda stored: stored.event.key), 1000):
         analysis.add(part)
-    return analysis.report("sim", {}, made=2**60, seconds=0.0)
+    return analysis.report("sim", {}, made=TIME_MAX_US, seconds=0.0)
 
 
 @pytest.mark.parametrize("more", [-1, 0, 1])
