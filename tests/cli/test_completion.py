@@ -18,7 +18,8 @@ from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event
 from yamcs_archive.cli.main import COMMANDS
-from yamcs_archive.cli.name_scripts import LINE_VARIABLE, VARIABLE
+from yamcs_archive.cli.name_completion import LIMIT_S
+from yamcs_archive.cli.name_scripts import LIMIT_VARIABLE, LINE_VARIABLE, VARIABLE
 
 CASES = [
     (
@@ -67,6 +68,7 @@ def with_command(folder: Path, **more: str) -> dict[str, str]:
     command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m yamcs_archive "$@"\n')
     command.chmod(0o755)
     ours = {name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")}
+    ours[LIMIT_VARIABLE] = str(WAIT_S)  # a busy machine is no reason for no names
     return ours | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}", "HOME": str(folder)} | more
 
 
@@ -156,7 +158,10 @@ def names_of(line: str, shell: str = "fish", kind: str = "instances", **environm
     done = subprocess.run(
         [sys.executable, "-m", "yamcs_archive"],
         cwd=ROOT,
-        env=os.environ | environment | {VARIABLE: f"{shell}:{kind}", LINE_VARIABLE: line},
+        env=os.environ
+        | {LIMIT_VARIABLE: str(WAIT_S)}
+        | environment
+        | {VARIABLE: f"{shell}:{kind}", LINE_VARIABLE: line},
         check=True,
         capture_output=True,
         text=True,
@@ -193,7 +198,8 @@ def test_a_server_that_is_silent_is_not_waited_for(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         begun_s = time.monotonic()
-        assert names_of(f"yamcs-archive events log --url {url} --instance ") == []
+        line = f"yamcs-archive events log --url {url} --instance "
+        assert names_of(line, **{LIMIT_VARIABLE: str(LIMIT_S)}) == []
         assert time.monotonic() - begun_s < WAIT_S / 2  # two seconds, by far less than a client waits
 
 

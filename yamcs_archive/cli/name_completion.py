@@ -17,7 +17,7 @@ import sys
 from contextlib import suppress
 from types import FrameType
 
-from yamcs_archive.cli.name_scripts import LINE_VARIABLE, VARIABLE
+from yamcs_archive.cli.name_scripts import LIMIT_VARIABLE, LINE_VARIABLE, VARIABLE
 
 LIMIT_S = 2.0
 """Longest time until names are there, in seconds: somebody waits at a prompt."""
@@ -31,6 +31,7 @@ def complete() -> int:
     signal.signal(signal.SIGALRM, _leave)
     signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
     with suppress(BaseException):
+        signal.setitimer(signal.ITIMER_REAL, float(os.environ.get(LIMIT_VARIABLE, LIMIT_S)))
         shell, _, kind = os.environ[VARIABLE].partition(":")
         words = typed_words(os.environ.get(LINE_VARIABLE, ""))
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # for as long as the process lives

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 VARIABLE, LINE_VARIABLE = "_YAMCS_ARCHIVE_COMPLETE", "_YAMCS_ARCHIVE_LINE"
 """What is to be completed, and in which line."""
+LIMIT_VARIABLE = "_YAMCS_ARCHIVE_COMPLETE_S"
+"""Longest time until names are there, in seconds, for who has a slow link; default: 2."""
 _BASH = r"""
 # $1=what to name
 _yamcs_archive_names() {
