@@ -24,7 +24,7 @@ from yamcs_archive import (
     ServerUnavailableError,
     Verification,
 )
-from yamcs_archive.cli import verify
+from yamcs_archive.cli import progress
 from yamcs_archive.cli.main import main
 from yamcs_archive.http import progress_lines
 from yamcs_archive.http.wsgi import create_app
@@ -60,11 +60,11 @@ def test_a_server_tells_how_far_it_is(
         monkeypatch.setattr(progress_lines, "TELL_S", 0.05)
         with monkeypatch.context() as patched:
             patched.setattr(LmdbStore, "verify", slowly)
-            patched.setattr(verify, "_SAY_S", 0.0)
+            patched.setattr(progress, "_FIRST_DRAWN_S", 0.01)
             terminal = Terminal()
             patched.setattr(sys, "stderr", terminal)
             assert main(["verify", "--url", f"http://127.0.0.1:{port}", "sim"]) == 1
-            assert "sim: 4 of 10 events\n" in terminal.getvalue()
+            assert "sim: 4 of 10 events" in terminal.getvalue()
             assert "a page is wrong" in terminal.getvalue()
             with pytest.raises(ServerUnavailableError, match="a page is wrong"):
                 client.instance("sim").verify(progress=lambda *far: told.append(far))

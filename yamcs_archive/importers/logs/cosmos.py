@@ -32,6 +32,8 @@ _OLD = re.compile(
 )
 _SOURCE = "COSMOS"
 _MICROSERVICE, _CONTAINER = "microservice_name", "container_name"
+_DIGITS_MAX = 19
+"""Most digits of a time: those of the greatest number of 64 bits."""
 
 
 class Cosmos:
@@ -95,7 +97,7 @@ class Cosmos:
         shown = fields.pop("@timestamp", None)
         if type(found) is int or isinstance(found, str):
             stamp = text_of(found)
-            if not (stamp.isascii() and stamp.isdigit() and len(stamp) < 20):
+            if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= _DIGITS_MAX):
                 raise Unfit(f"its time {stamp[:40]!r} is not a number of nanoseconds")
         if stamp is not None:
             if int(stamp) % 1000:

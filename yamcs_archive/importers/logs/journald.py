@@ -33,6 +33,8 @@ _SOURCES = ("SYSLOG_IDENTIFIER", "_COMM", "_SYSTEMD_UNIT", "_TRANSPORT")
 _IN_CURSOR = ("__SEQNUM", "__SEQNUM_ID")
 _SEPARATOR = b"\x1e"
 """Stands before each object of ``journalctl -o json-seq``."""
+_DIGITS_MAX = 19
+"""Most digits of a time: those of the greatest number of 64 bits."""
 
 
 class Journal:
@@ -121,7 +123,7 @@ def _micros(value: object) -> int | None:
     if value is None:
         return None
     text = str(value)
-    if not (text.isascii() and text.isdigit() and len(text) < 20):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX):
         raise Unfit(f"its time {text[:40]!r} is not a number of microseconds")
     return int(text)
 

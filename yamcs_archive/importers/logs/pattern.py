@@ -27,6 +27,8 @@ from yamcs_archive.limits import BODY_BYTES_MAX, SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
 
 FIELDS = ("time", "message", "source", "severity", "type", "number")
 """The groups, and the names of ``--map``, that become fields of an event."""
+_DIGITS_MAX = 11
+"""Most characters of a number: those of the least one of 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def event_of(parts: dict[str, str], message: str, clock: Clock, reading: Reading
 
 def _number(text: str) -> int:
     digits = text.strip()
-    if not (digits.isascii() and digits.lstrip("-").isdigit() and len(digits) < 12):
+    if not (digits.isascii() and digits.lstrip("-").isdigit() and len(digits) <= _DIGITS_MAX):
         raise Unfit(f"its number {text[:40]!r} is not an integer")
     found = int(digits)
     if not SEQ_NUMBER_MIN <= found <= SEQ_NUMBER_MAX:

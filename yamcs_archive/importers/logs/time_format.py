@@ -190,7 +190,7 @@ def _instant(wall_s: int, micros: int, offset: str | None, clock: Clock) -> int:
 def _offset_s(offset: str) -> int:
     if offset[0] not in "+-":
         return 0
-    hours, minutes = int(offset[1:3]), int(offset[-2:]) if len(offset) > 3 else 0
+    hours, minutes = int(offset[1:3]), int(offset[3:].lstrip(":") or 0)
     if hours > 23 or minutes > 59:
         raise Unfit(f"its offset {offset} is none")
     return (hours * 3600 + minutes * 60) * (-1 if offset[0] == "-" else 1)

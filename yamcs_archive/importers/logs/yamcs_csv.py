@@ -27,6 +27,8 @@ _SOURCE, _TIME, _RECEIVED, _TYPE, _TEXT = (
 _SEVERITY, _NUMBER = "Severity", "Sequence Number"
 _NEEDED = (_SOURCE, _TIME, _TEXT)
 _DELIMITERS = "\t,;"
+_DIGITS_MAX = 11
+"""Most characters of a number: those of the least one of 32 bits."""
 
 
 class YamcsCsv:
@@ -103,7 +105,7 @@ class YamcsCsv:
 
 
 def _int(text: str) -> int:
-    if not (text.removeprefix("-").isdigit() and text.isascii() and len(text) < 12):
+    if not (text.removeprefix("-").isdigit() and text.isascii() and len(text) <= _DIGITS_MAX):
         raise Unfit(f"its number {text[:40]!r} is none")
     return int(text)
 
