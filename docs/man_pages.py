@@ -95,7 +95,7 @@ def _exit_status() -> Iterator[str]:
 
 def _value(action: argparse.Action) -> str:
     if action.choices is not None:
-        return "{" + ",".join(rf"\fB{_literal(str(choice))}\fR" for choice in action.choices) + "}"
+        return "{" + r",\:".join(rf"\fB{_literal(str(choice))}\fR" for choice in action.choices) + "}"
     value = str(action.metavar or ("" if action.nargs == 0 else action.dest.upper()))
     return rf"\fI{_literal(value)}\fR" if value else ""
 
