@@ -136,30 +136,40 @@ def test_ctrl_c_ends_the_reading_of_a_stream(data: Path, tmp_path: Path) -> None
     assert not (tmp_path / "restored" / "sim").exists()
 
 
-def test_an_interrupt_of_the_command_alone_ends_the_process_that_verifies_too(wide: Path) -> None:
-    program = f"""
-        import os, sys, time
-        sys.path.insert(0, {str(ROOT)!r})
-        from yamcs_archive.instance import Instance
-        from yamcs_archive.cli.main import main
-        def verify(self, *, quick, progress):
-            progress(7, 4000)
-            print(os.getpid(), file=sys.stderr, flush=True)
-            time.sleep(60)
-        Instance.verify = verify
-        sys.exit(main(["verify", "--data", {str(wide)!r}]))
-        """
+VERIFY = f"""
+    import os, sys, time
+    sys.path.insert(0, {str(ROOT)!r})
+    from yamcs_archive.instance import Instance
+    from yamcs_archive.cli.main import main
+    def verify(self, *, quick, progress):
+        progress(7, 4000)
+        print(os.getpid(), file=sys.stderr, flush=True)
+        time.sleep(60)
+    Instance.verify = verify
+    sys.exit(main(["verify", "--data", sys.argv[1]]))
+    """
+INTERRUPTED = "yamcs-archive: interrupted: sim: 7 of 4,000 events, 0%; nothing was changed"
+
+
+def test_an_interrupt_of_the_command_alone_ends_the_process_that_verifies_too(data: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(program)], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(VERIFY), data], stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         child = int(process.stderr.readline())
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT_S) == 130
-        said = "yamcs-archive: interrupted: sim: 7 of 4,000 events, 0%; nothing was changed\n"
-        assert process.stderr.read() == said
+        assert process.stderr.read() == f"{INTERRUPTED}\n"
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
+
+
+def test_ctrl_c_at_a_terminal_gives_one_line_though_two_processes_get_it(data: Path) -> None:
+    terminal = Terminal("-c", textwrap.dedent(VERIFY), data, whole=True)
+    terminal.read(lambda sent: "\n" in sent)
+    os.killpg(terminal.process.pid, signal.SIGINT)
+    assert terminal.end() == 130
+    assert [line for line in terminal.shown if not line.isdigit()] == [INTERRUPTED]
 
 
 def test_a_stderr_that_fails_does_not_end_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,6 +29,8 @@ EPILOG = """examples:
 _SOUND, _FAULTY, _UNREAD, _INTERRUPTED = 0, 1, 2, 130
 """How the process that reads an instance ends; ``_UNREAD``: nobody reads what it prints."""
 _UNCHANGED = "nothing was changed"
+_ENDS_S = 0.5
+"""Seconds after which a process that was interrupted has ended."""
 _DAMAGE_SIGNALS = (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT)
 
 
@@ -162,8 +165,16 @@ def _status_of(child: int, name: str) -> int:
 
 
 def _interrupt(child: int) -> None:
-    """Interrupt the process that reads an instance, and wait until it has said what is done."""
+    """Wait until the process that reads an instance has ended, and interrupt it if it was not.
+
+    A terminal interrupts both: a second interrupt could take the line about what is done.
+    """
     with suppress(ProcessLookupError, ChildProcessError):
+        until_s = time.monotonic() + _ENDS_S
+        while time.monotonic() < until_s:
+            if os.waitpid(child, os.WNOHANG)[0]:
+                return
+            time.sleep(0.01)
         os.kill(child, signal.SIGINT)
         os.waitpid(child, 0)
 
