@@ -58,7 +58,7 @@ def test_work_that_tells_nothing_shows_the_time_that_it_takes(tmp_path: Path) ->
     terminal = Terminal(program(tmp_path), "nothing")
     assert terminal.end() == 0
     assert terminal.shown == []
-    assert "\rsim\\x1b[2J: 1 s" in terminal.sent
+    assert "\rsim\\x1b[2J, 1 s" in terminal.sent
 
 
 def test_a_line_never_reaches_the_edge_of_the_terminal(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_pipe_gets_nothing_but_the_line_after_ctrl_c(wide: Path, tmp_path: Pat
 def test_ctrl_c_ends_the_reading_of_a_stream(data: Path, tmp_path: Path) -> None:
     for words, begun in (
         (("events", "import", "-", "--data", tmp_path / "new", "--instance", "sim"), "\r-: "),
-        (("restore", "-", "--data", tmp_path / "restored"), "\rrestore: "),
-        (("verify", "-"), "\r-: "),
+        (("restore", "-", "--data", tmp_path / "restored"), "\rrestore, "),
+        (("verify", "-"), "\r-, "),
     ):
         terminal = Terminal("-m", "yamcs_archive", *words)
         if "import" in words:

@@ -108,7 +108,7 @@ class Progress:
         now_s = time.monotonic()
         text = printable(self.label)
         if self._noted is None:
-            text += f": {duration(now_s - self._begun_s)}"
+            text += f", {duration(now_s - self._begun_s)}"
         else:
             noted = Noted(now_s, *self._noted)
             if self._samples and noted.done < self._samples[-1].done:
