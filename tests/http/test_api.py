@@ -215,7 +215,7 @@ def test_another_method_is_a_405_with_allow(send: Feed) -> None:
         ("POST", "/api", "GET, HEAD"),
         ("POST", "/api/instances", "GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),
-        ("PATCH", "/api/instances/sim", "DELETE, GET, HEAD"),
+        ("PATCH", "/api/instances/sim", "DELETE, GET, HEAD, PUT"),
         ("GET", f"{PATH}:list", "POST"),
     ):
         answer = send(method, target)

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from yamcs_archive.frames.arrow_stream import ArrowSink
@@ -43,4 +44,8 @@ def encode_table(
 
 
 def _sink(media: str, write: Callable[[Any], object], schema: pyarrow.Schema) -> ArrowSink | ParquetSink:
-    return ArrowSink(write, schema) if media == ARROW else ParquetSink(write, schema, group_bytes=GROUP_BYTES)
+    makers: dict[str, Callable[[Callable[[Any], object], pyarrow.Schema], ArrowSink | ParquetSink]] = {
+        ARROW: ArrowSink,
+        PARQUET: partial(ParquetSink, group_bytes=GROUP_BYTES),
+    }
+    return makers[media](write, schema)

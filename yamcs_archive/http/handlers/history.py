@@ -33,8 +33,9 @@ def list_events(request: Request) -> Response:
     events, more = _first_of(asked.page(instance, request.given_up), asked.limit, request.lease)
     token = encode_token(instance.name, events[-1].key) if more else None
     headers = () if left_out is None else left_out.headers
-    if (media := table_media(request.head.headers, PROTOBUF)) is not None:
-        return table_page(request, media, events, token, headers)
+    table = table_media(request.head.headers, PROTOBUF)
+    if table is not None:
+        return table_page(request, table, events, token, headers)
     return reply(codec.media, codec.page(events, token, asked.form), headers=headers)
 
 
@@ -99,18 +100,20 @@ def stream_events(request: Request) -> Response:
     """
     writer = stream_writer(request.head.headers)
     asked = _asked(request, today.StreamEventsRequest(), (), left_out_of(request.head))
-    if (media := table_media(request.head.headers, PROTOBUF)) is not None:
-        return table_of(request, media, asked)
+    table = table_media(request.head.headers, PROTOBUF)
+    if table is not None:
+        return table_of(request, table, asked)
     events = asked.batches(request.instance(), request.given_up)
     return streamed(writer.media, map(writer.stream, events))
 
 
 def export_events(request: Request) -> Response:
     """Answer all events that the query string asks for as CSV, oldest first; or as a table."""
-    if (media := table_media(request.head.headers, CSV)) is not None:
+    table = table_media(request.head.headers, CSV)
+    if table is not None:
         fields = query.fields_of_query(request.head.query, query.PARAMETERS)
         asked = request.permitted(query.event_query(fields, left_out_of(request.head)))
-        return table_of(request, media, asked, file=True)
+        return table_of(request, table, asked, file=True)
     fields = query.fields_of_query(request.head.query, query.PARAMETERS | {"columns", "delimiter"})
     codec = CsvCodec(fields.text("columns"), fields.text("delimiter"))
     asked = request.permitted(query.event_query(fields, left_out_of(request.head)))

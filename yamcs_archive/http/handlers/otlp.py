@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from yamcs_archive.event import Event
     from yamcs_archive.instance import Instance
 
-_PROTOBUF = ("application/x-protobuf", "application/protobuf")
+_PROTOBUF = "application/x-protobuf"
+_DECODERS = {JSON: "decode_json", _PROTOBUF: "decode_protobuf", "application/protobuf": "decode_protobuf"}
+"""The functions of ``wire.otlp`` for bodies, by their media types."""
 _TRIES = 8
 """How often another number is tried for a record whose number another one of its microsecond has."""
 
@@ -49,12 +51,11 @@ def export_logs_to_the_only_instance(request: Request) -> Response:
 def export_logs(request: Request) -> Response:
     """Store log records; the answer says how many of them are not stored."""
     instance = request.instance()
-    media = media_type(request.head.headers)
-    if media not in (JSON, *_PROTOBUF):
+    given = media_type(request.head.headers)
+    decoder = _DECODERS.get(given)
+    if decoder is None:
         raise HttpError(
-            415,
-            "UnsupportedMediaTypeException",
-            f"content-type {shown(media)}: use {_PROTOBUF[0]} or {JSON}",
+            415, "UnsupportedMediaTypeException", f"content-type {shown(given)}: use {_PROTOBUF} or {JSON}"
         )
     try:
         from yamcs_archive.wire import otlp  # noqa: PLC0415  # needs the extra, and few servers take logs
@@ -63,7 +64,7 @@ def export_logs(request: Request) -> Response:
             raise
         raise HttpError(501, "NotImplementedException", f"log records: {advice('otel')}") from None
     body = _whole_body(request)
-    events = otlp.decode_json(body) if media == JSON else otlp.decode_protobuf(body)
+    events = getattr(otlp, decoder)(body)
     request.check_still_permitted()
     try:
         rejected = _stored(instance, all_signed(request, Columns.of(events)).events())
