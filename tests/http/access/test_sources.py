@@ -186,3 +186,24 @@ def test_a_retry_by_another_user_is_the_same_event(send: Feed, path: Path, sim: 
     body = '{"message": "a", "source": "S", "time": "2026-01-01T00:00:00Z", "sequenceNumber": 1}'
     assert [send("POST", EVENTS, body, each).json()["createdBy"] for each in (ada, bob)] == ["ada", "ada"]
     assert creators(sim) == ["ada"]
+
+
+@pytest.mark.parametrize(
+    ("permissions", "named"),
+    [
+        (["ManageArchive"], []),
+        (["ManageArchive", "ReadEvents@sim/AOCS"], ["AOCS"]),
+        (["ManageArchive", "ReadEvents@other"], []),
+        (["ManageArchive", "ReadEvents"], ["AOCS", "EPS"]),
+    ],
+)
+def test_who_prunes_sees_the_names_of_odd_sources_that_he_may_read(
+    send: Feed, sim: Instance, path: Path, permissions: list[str], named: list[str]
+) -> None:
+    sim.append_many(
+        Event("a", source=source, generation_time=n) for n, source in enumerate(("AOCS", "EPS", "GNC"))
+    )
+    headers = add(path, "manager", *permissions)
+    answer = send("POST", "/api/archive/sim:prune", b'{"maxEvents": 1, "dryRun": true}', headers).json()
+    assert [odd["source"] for odd in answer["oddTimes"]] == named
+    assert answer["oddSources"] == 2

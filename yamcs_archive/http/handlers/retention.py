@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from yamcs_archive.access.permissions import Sources
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response, reply
@@ -42,10 +43,11 @@ def prune(request: Request) -> Response:
             if name == error.field:
                 raise InvalidInputError(field, given.get(field), error.rule) from None
         raise
-    return reply(JSON, json.encode(_shown(done)))
+    return reply(JSON, json.encode(_shown(done, request.readable())))
 
 
-def _shown(done: PruningResult) -> dict[str, Any]:
+def _shown(done: PruningResult, readable: Sources | None) -> dict[str, Any]:
+    """Return the fields of an answer; of odd times those of sources that the caller may read (None: all)."""
     shown: dict[str, Any] = {} if done.horizon is None else {"horizon": format_rfc3339(done.horizon)}
     return shown | {
         "events": done.events,
@@ -59,6 +61,7 @@ def _shown(done: PruningResult) -> dict[str, Any]:
                 "pruned": odd.pruned,
             }
             for odd in done.odd_times
+            if readable is None or readable(odd.source)
         ],
         "oddSources": done.odd_sources,
         "damaged": done.damaged,
