@@ -47,8 +47,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_page_is_there_and_in_the_index(site: Path) -> None:
     index = (site / "index.html").read_text(encoding="utf-8")
-    pages = [path.relative_to(ROOT / "docs").with_suffix(".html") for path in (ROOT / "docs").rglob("*.md")]
-    pages.remove(Path("generated/names.html"))  # a part of another page
+    found = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
+    # What "make docs" has generated in a checkout is not copied, and has parts of pages too.
+    pages = [path.with_suffix(".html") for path in found if path.parts[0] != "generated"]
     assert len(pages) > 20
     for page in pages:
         assert (site / page).is_file(), page
