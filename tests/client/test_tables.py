@@ -150,6 +150,15 @@ def test_a_broken_stream_is_continued_after_its_last_event(broken_bytes: int) ->
             next(found)
 
 
+def test_a_broken_stream_without_messages_is_continued_too() -> None:
+    columns = ("time", "source", "seq_number")
+    first = stream_of(EVENTS[:3], EVENTS[3:], columns=columns)
+    rest = chunks(stream_of(EVENTS[2:], columns=columns)) + b"0\r\n\r\n"
+    with scripted([chunks(first[:1])], [rest]) as url, Client(url, retries=0) as client:
+        table = client.instance("sim", check=False).table(columns=["time", "seq_number"])
+        assert table.to_arrow()["seq_number"].to_pylist() == list(range(6))
+
+
 @pytest.mark.parametrize("body", [b"", b"no stream at all", b"\xff\xff\xff\xff\x10\0\0\0"])
 def test_what_is_no_table_is_said(body: bytes) -> None:
     for sent, said in (

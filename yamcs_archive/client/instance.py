@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote, urlencode
@@ -28,6 +27,7 @@ from yamcs_archive.client.answer_codec import (
 )
 from yamcs_archive.client.backing_up import RemoteBackups
 from yamcs_archive.client.bodies import batches, body_of, checked_id, summed
+from yamcs_archive.client.event_streams import continued, event_stream
 from yamcs_archive.client.progress_lines import OPERATION_S
 from yamcs_archive.client.queries import Query
 from yamcs_archive.client.reporting import RemoteReporting
@@ -435,28 +435,16 @@ class RemoteInstance(RemoteBackups, RemoteReporting, RemoteTables, RemoteVectors
 
     def _streamed(self, query: Query) -> Iterator[Event]:
         """Yield the events of a stream; if it breaks off after some of them, go on with another stream."""
-        path = f"/api/stream-archive/{quoted(self.name)}:streamEvents{query.parameters}"
-        while True:
-            last: Event | None = None
-            try:
-                for event in self._stream(Request("POST", path, _encode(query.body()), accept=PROTOBUF)):
-                    if query.fits(event):
-                        last = event
-                        yield event
-                return
-            except ServerUnavailableError:
-                if last is None:
-                    raise
-                query = replace(query, after_key=last.key)
+        return continued(
+            query,
+            self._stream,
+            lambda event: event.key,
+            lambda asked, event: event if asked.fits(event) else None,
+        )
 
-    def _stream(self, request: Request) -> Iterator[Event]:
-        with self._transport.stream(request) as (answer, pieces):
-            if answer.status != _OK:
-                raise error_of(self._transport, answer, request.path, self.name)
-            try:
-                yield from map(decode_shown, delimited(pieces))
-            except InvalidInputError as error:
-                raise self._transport.strange(f"it streams what is no event: {error}") from None
+    def _stream(self, query: Query) -> Iterator[Event]:
+        with event_stream(self._transport, self.name, query, PROTOBUF) as pieces:
+            yield from map(decode_shown, delimited(pieces))
 
     def _paged(self, query: Query, limit: int | None) -> Iterator[Event]:
         body = query.body() | {"order": "desc" if query.descending else "asc"}

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import quote, urlencode
 
-import msgspec
-
-from yamcs_archive.client.answer_codec import check_media, error_of
+from yamcs_archive.client.event_streams import continued, event_stream
 from yamcs_archive.client.queries import Query
-from yamcs_archive.client.transport import Request, Transport
-from yamcs_archive.errors import InvalidInputError, ServerUnavailableError
+from yamcs_archive.client.transport import Transport
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AnySeverity, EventKey
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.times import Time
@@ -33,7 +30,6 @@ if TYPE_CHECKING:
 ARROW = "application/vnd.apache.arrow.stream"
 _KEY = ("time", "source", "seq_number")
 _MESSAGE = "message"
-_OK = 200
 
 
 class RemoteTables(ABC):
@@ -100,47 +96,40 @@ class RemoteTables(ABC):
         """Return the number of events of the table."""
 
     def _batches(self, query: Query, selection: Selection) -> Iterator[pyarrow.RecordBatch]:
-        needed = (*_KEY, *(() if query.is_exact else (_MESSAGE,)))
+        text = None if query.is_exact else query.text
+        needed = (*_KEY, *(() if text is None else (_MESSAGE,)))
         unread = [name for name in needed if name not in selection.columns]
         if hidden := [name for name in unread if name in selection.extra]:
             raise InvalidInputError(
                 "extra_columns", hidden[0], "cannot be read from a server without the column"
             )
         read = selection._replace(columns=(*selection.columns, *unread))
-        while not query.is_empty:
-            last: EventKey | None = None
-            try:
-                for batch in self._table_stream(query, read):
-                    found = _after(batch, query.after_key)
-                    if not found.num_rows:
-                        continue
-                    last = _key(found, found.num_rows - 1)
-                    if not query.is_exact:
-                        found = _containing(found, query.text or "")
-                    if found.num_rows:
-                        yield found.select(list(selection.names)) if unread else found
-                return
-            except ServerUnavailableError:
-                if last is None:
-                    raise
-                query = replace(query, after_key=last)
 
-    def _table_stream(self, query: Query, read: Selection) -> Iterator[pyarrow.RecordBatch]:
-        from yamcs_archive.frames.arrow_stream import read_stream  # noqa: PLC0415
-        from yamcs_archive.frames.library import load  # noqa: PLC0415
+        def chosen(asked: Query, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch | None:
+            found = _after(batch, asked.after_key)
+            if text is not None:
+                found = _containing(found, text)
+            if not found.num_rows:
+                return None
+            return found.select(list(selection.names)) if unread else found
+
+        if not query.is_empty:
+            yield from continued(query, partial(self._table_stream, read=read), _last_key, chosen)
+
+    def _table_stream(self, query: Query, *, read: Selection) -> Iterator[pyarrow.RecordBatch]:
+        from yamcs_archive.frames.arrow_stream import read_stream  # noqa: PLC0415  # as in table()
+        from yamcs_archive.frames.library import load  # noqa: PLC0415  # likewise
 
         asked = [("columns", ",".join(read.columns)), *(("extra_columns", key) for key in read.extra)]
-        parameters = f"{query.parameters}{'&' if query.parameters else '?'}{urlencode(asked)}"
-        path = f"/api/stream-archive/{quote(self.name, safe='')}:streamEvents{parameters}"
-        request = Request("POST", path, msgspec.json.encode(query.body()), accept=ARROW)
-        with self._transport.stream(request) as (answer, pieces):
-            if answer.status != _OK:
-                raise error_of(self._transport, answer, request.path, self.name)
-            check_media(self._transport, answer, ARROW)
+        with event_stream(self._transport, self.name, query, ARROW, *asked) as pieces:
             try:
-                yield from read_stream(pieces)
+                yield from filter(len, read_stream(pieces))
             except load().ArrowInvalid as error:
                 raise self._transport.strange(f"it streams what is no table: {error}") from None
+
+
+def _last_key(batch: pyarrow.RecordBatch) -> EventKey:
+    return _key(batch, batch.num_rows - 1)
 
 
 def _key(batch: pyarrow.RecordBatch, row: int) -> EventKey:

@@ -6,24 +6,18 @@ Other streams show an event as a Yamcs server does, ERROR as SEVERE. This one lo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import compress, count
-from urllib.parse import quote
 
-import msgspec
-
-from yamcs_archive.client.answer_codec import check_media, error_of
+from yamcs_archive.client.event_streams import continued, event_stream
 from yamcs_archive.client.queries import Query
-from yamcs_archive.client.transport import MSGPACK, Request, Transport
+from yamcs_archive.client.transport import MSGPACK, Transport
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import InvalidInputError, ServerUnavailableError
+from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.event import AnySeverity, EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.times import Time
 from yamcs_archive.wire.batch import from_msgpack
-
-_OK = 200
 
 
 class RemoteVectors:
@@ -59,41 +53,22 @@ class RemoteVectors:
             after_key=after_key,
             skip_damaged=skip_damaged,
         )
-        return iter(()) if query.is_empty else self._vectors(query)
-
-    def _vectors(self, query: Query) -> Iterator[StoredVectors]:
-        while True:
-            last: EventKey | None = None
-            try:
-                for columns in self._columns(query):
-                    wanted = columns
-                    if not query.is_exact:
-                        fits = map(query.fits, columns.events())
-                        wanted = columns.take(list(compress(count(), fits)))
-                    if wanted.size:
-                        events = StoredVectors.of(wanted, commit=0)
-                        last = EventKey(*events.key(events.size - 1))
-                        yield events
-                return
-            except ServerUnavailableError:
-                if last is None:
-                    raise
-                query = replace(query, after_key=last)
+        if query.is_empty:
+            return iter(())
+        return continued(query, self._columns, lambda columns: columns.event(columns.size - 1).key, _chosen)
 
     def _columns(self, query: Query) -> Iterator[Columns[int]]:
-        path = f"/api/stream-archive/{quote(self.name, safe='')}:streamEvents{query.parameters}"
-        body = msgspec.json.encode(query.body())
-        request = Request("POST", path, body, accept=MSGPACK)
-        with self._transport.stream(request) as (answer, pieces):
-            if answer.status != _OK:
-                raise error_of(self._transport, answer, path, self.name)
-            check_media(self._transport, answer, MSGPACK)
-            try:
-                for part in from_msgpack(pieces, own=True):
-                    events = part.events
-                    complete = (events.generation_time, events.seq_number, events.reception_time)
-                    if any(None in column for column in complete if type(column) is list):
-                        raise InvalidInputError("event", None, "has no number, or no time")
-                    yield events  # type: ignore[misc]  # no time of it is None
-            except InvalidInputError as error:
-                raise self._transport.strange(f"it streams what is no event: {error}") from None
+        with event_stream(self._transport, self.name, query, MSGPACK) as pieces:
+            for part in from_msgpack(pieces, own=True):
+                events = part.events
+                complete = (events.generation_time, events.seq_number, events.reception_time)
+                if any(None in column for column in complete if type(column) is list):
+                    raise InvalidInputError("event", None, "has no number, or no time")
+                yield events  # type: ignore[misc]  # no time of it is None
+
+
+def _chosen(query: Query, columns: Columns[int]) -> StoredVectors | None:
+    if not query.is_exact:
+        fits = map(query.fits, columns.events())
+        columns = columns.take(list(compress(count(), fits)))
+    return StoredVectors.of(columns, commit=0) if columns.size else None
