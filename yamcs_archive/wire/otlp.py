@@ -34,6 +34,7 @@ from yamcs_archive.event import Event, Severity
 from yamcs_archive.fitting import TYPE_BYTES_MAX, bounded, cut, shortened, text_of
 from yamcs_archive.limits import MESSAGE_BYTES_MAX
 from yamcs_archive.wire import json
+from yamcs_archive.wire.codec import JSON
 
 _STEPS = (
     (21, Severity.SEVERE),
@@ -238,3 +239,11 @@ def _plain(value: AnyValue) -> Any:
     if kind == "bytes_value":
         return binascii.b2a_base64(value.bytes_value, newline=False).decode()
     return getattr(value, kind)
+
+
+DECODERS = {
+    "application/x-protobuf": decode_protobuf,
+    JSON: decode_json,
+    "application/protobuf": decode_protobuf,
+}
+"""The functions for bodies, by their media types; the first two are those that OTLP names."""

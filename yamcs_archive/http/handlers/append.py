@@ -117,9 +117,8 @@ def _request_id(request: Request) -> str | None:
     return bare
 
 
-def create_events(request: Request) -> Response:
-    """Store a stream of events, in chunks that are each durable; the answer counts their outcomes."""
-    instance = request.instance()
+def unpacked(request: Request) -> Iterator[bytes]:
+    """Return the chunks of a body, decompressed if it is gzip; HttpError for another coding."""
     encoding = content_encoding(request.head.headers)
     if encoding not in ("identity", "gzip"):
         raise HttpError(
@@ -128,7 +127,13 @@ def create_events(request: Request) -> Response:
             f"content-encoding {shown(encoding)}: use gzip or none",
             (("accept-encoding", "gzip"),),
         )
-    chunks = gunzipped(request.chunks) if encoding == "gzip" else request.chunks
+    return gunzipped(request.chunks) if encoding == "gzip" else request.chunks
+
+
+def create_events(request: Request) -> Response:
+    """Store a stream of events, in chunks that are each durable; the answer counts their outcomes."""
+    instance = request.instance()
+    chunks = unpacked(request)
     form = Form.TODAY
 
     def events() -> Iterator[Columns[int | None]]:

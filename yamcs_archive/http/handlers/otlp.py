@@ -15,22 +15,17 @@ from yamcs_archive.access.permissions import Permission
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import InvalidInputError, OutOfSpaceError, UnavailableError, shown
 from yamcs_archive.http.errors import HttpError, forbidden
-from yamcs_archive.http.handlers.append import all_signed
-from yamcs_archive.http.media_types import content_encoding, media_type
+from yamcs_archive.http.handlers.append import all_signed, unpacked
+from yamcs_archive.http.media_types import media_type
 from yamcs_archive.http.request import Request
 from yamcs_archive.http.request_and_response import Response
 from yamcs_archive.limits import BODY_BYTES_MAX
 from yamcs_archive.missing_packages import advice
-from yamcs_archive.wire.codec import JSON
-from yamcs_archive.wire.framing import gunzipped
 
 if TYPE_CHECKING:
     from yamcs_archive.event import Event
     from yamcs_archive.instance import Instance
 
-_PROTOBUF = "application/x-protobuf"
-_DECODERS = {JSON: "decode_json", _PROTOBUF: "decode_protobuf", "application/protobuf": "decode_protobuf"}
-"""The functions of ``wire.otlp`` for bodies, by their media types."""
 _TRIES = 8
 """How often another number is tried for a record whose number another one of its microsecond has."""
 
@@ -51,20 +46,18 @@ def export_logs_to_the_only_instance(request: Request) -> Response:
 def export_logs(request: Request) -> Response:
     """Store log records; the answer says how many of them are not stored."""
     instance = request.instance()
-    given = media_type(request.head.headers)
-    decoder = _DECODERS.get(given)
-    if decoder is None:
-        raise HttpError(
-            415, "UnsupportedMediaTypeException", f"content-type {shown(given)}: use {_PROTOBUF} or {JSON}"
-        )
     try:
         from yamcs_archive.wire import otlp  # noqa: PLC0415  # needs the extra, and few servers take logs
     except ModuleNotFoundError as error:
         if error.name is None or not error.name.startswith("opentelemetry"):
             raise
         raise HttpError(501, "NotImplementedException", f"log records: {advice('otel')}") from None
-    body = _whole_body(request)
-    events = getattr(otlp, decoder)(body)
+    given = media_type(request.head.headers)
+    decode = otlp.DECODERS.get(given)
+    if decode is None:
+        known = " or ".join(list(otlp.DECODERS)[:2])
+        raise HttpError(415, "UnsupportedMediaTypeException", f"content-type {shown(given)}: use {known}")
+    events = decode(_whole_body(request))
     request.check_still_permitted()
     try:
         rejected = _stored(instance, all_signed(request, Columns.of(events)).events())
@@ -92,16 +85,8 @@ def _stored(instance: Instance, events: list[Event]) -> int:
 
 
 def _whole_body(request: Request) -> bytes:
-    encoding = content_encoding(request.head.headers)
-    if encoding not in ("identity", "gzip"):
-        raise HttpError(
-            415,
-            "UnsupportedMediaTypeException",
-            f"content-encoding {shown(encoding)}: use gzip or none",
-            (("accept-encoding", "gzip"),),
-        )
     body = bytearray()
-    for chunk in gunzipped(request.chunks) if encoding == "gzip" else request.chunks:
+    for chunk in unpacked(request):
         body += chunk
         if len(body) > BODY_BYTES_MAX:
             rule = (

@@ -48,10 +48,6 @@ class Grouped(NamedTuple):
         starts = np.flatnonzero(np.concatenate(([True], rows[1:] != rows[:-1])))
         return cls._make((rows, *columns, starts))
 
-    def as_one(self) -> Grouped:
-        """Return the events of a single group as those of row 0."""
-        return self._replace(rows=np.zeros_like(self.rows))
-
     @property
     def groups(self) -> npt.NDArray[np.int32]:
         """The source of each group."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgpack
 import msgspec
 
-from yamcs_archive.errors import ArchiveError, BackupError, DamagedError
+from yamcs_archive.errors import BackupError, DamagedError
 from yamcs_archive.event import EventKey
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.results import BackupManifest
@@ -256,8 +256,3 @@ class ChunkReader:
             self._left = memoryview(chunk)
         part, self._left = self._left[:size], self._left[size:]
         return bytes(part)
-
-
-def reason_of(error: ArchiveError) -> str:
-    """Return what is wrong with a backup, without the words about it."""
-    return error.reason if isinstance(error, (BackupError, DamagedError)) else str(error)
