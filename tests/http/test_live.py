@@ -391,6 +391,18 @@ def test_a_client_that_accepts_no_frame_is_counted_as_cut_off(
     assert told['live_subscribers{instance="sim"}'] == 0
 
 
+def test_the_system_takes_little_for_a_client_that_reads_nothing(
+    connect: Connect, port: int, sim: Instance
+) -> None:
+    connection = connect(sockopt=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)])
+    subscribe(connection)
+    sim.append_many(Event("x" * 1_000, generation_time=n) for n in range(1_500))
+    end_s = time.monotonic() + WAIT_S
+    while metrics(port)["live_queued_bytes"] < 1_000_000:  # by itself it would take all
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
 def test_only_a_few_large_events_are_sent_before_slow_clients_are_detected(
     connect: Connect, sim: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 
 from msgspec.structs import replace
@@ -117,7 +117,7 @@ def _request_id(request: Request) -> str | None:
     return bare
 
 
-def unpacked(request: Request) -> Iterator[bytes]:
+def unpacked(request: Request) -> Iterable[bytes]:
     """Return the chunks of a body, decompressed if it is gzip; HttpError for another coding."""
     encoding = content_encoding(request.head.headers)
     if encoding not in ("identity", "gzip"):
