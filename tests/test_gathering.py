@@ -29,6 +29,7 @@ from yamcs_archive import (
     gathering,
 )
 from yamcs_archive.columns import Columns
+from yamcs_archive.limits import CHUNK_BYTES_MAX, CHUNK_EVENTS_MAX
 from yamcs_archive.storage.write.validation import prepare
 
 NOW = 1_767_225_600_000_000
@@ -101,6 +102,24 @@ def test_whoever_hands_over_each_event_is_stored_once_and_in_order(
     for n in range(3):
         found = [event.message for event in sorted(sim.events(sources=[f"S{n}"]), key=lambda e: e.seq_number)]
         assert found == [f"{m}" for m in range(n, 2_000, 3)]
+
+
+@pytest.mark.parametrize("count", [CHUNK_EVENTS_MAX - 1, CHUNK_EVENTS_MAX, CHUNK_EVENTS_MAX + 1])
+@pytest.mark.parametrize("sources", [1, 300])
+def test_a_quick_iterable_is_cut_into_full_chunks(count: int, sources: int) -> None:
+    sizes: list[int] = []
+    events = (Event(f"{n}", source=f"S{n % sources}") for n in range(count))
+    gathering.hand_over_gathered(events, lambda: NOW, lambda chunk, _: sizes.append(len(chunk)))
+    assert sum(sizes) == count
+    assert max(sizes) <= CHUNK_EVENTS_MAX
+    assert len(sizes) <= 2 + (count > CHUNK_EVENTS_MAX)  # the other thread may have looked once
+
+
+def test_large_events_are_cut_into_chunks_by_their_bytes() -> None:
+    sizes: list[int] = []
+    large = (Event("x" * (CHUNK_BYTES_MAX // 64)) for _ in range(400))
+    gathering.hand_over_gathered(large, lambda: NOW, lambda chunk, _: sizes.append(len(chunk)))
+    assert (sum(sizes), max(sizes) <= 96) == (400, True)
 
 
 def test_a_bad_event_on_the_other_thread_ends_the_append_at_the_next_one(sim: Instance) -> None:

@@ -94,7 +94,8 @@ class _Gathering:
         while len(held) < CHUNK_EVENTS_MAX and size_bytes < CHUNK_BYTES_MAX:
             taken = len(held)
             try:
-                held.extend(islice(stamped, _STEP_EVENTS))  # keeps the earlier events if the supply fails
+                step = min(_STEP_EVENTS, CHUNK_EVENTS_MAX - taken)
+                held.extend(islice(stamped, step))  # keeps the earlier events if the supply fails
             except Exception:
                 self._in_turn()
                 raise
@@ -160,9 +161,8 @@ class _Watch:
             self._watched.append(gathering)
             runs = self._runner is not None and self._runner.held
         if not runs:
-            with suppress(
-                RuntimeError
-            ):  # the system refuses another thread: only full chunks are handed over
+            # If the system refuses another thread, only full chunks are handed over.
+            with suppress(RuntimeError):
                 start_thread(self._run)
 
     def _run(self) -> None:
@@ -184,7 +184,7 @@ class _Watch:
 
 
 def _watch() -> _Watch:
-    global _the_watch  # noqa: PLW0603
+    global _the_watch  # noqa: PLW0603  # one for the process
     if _the_watch.pid != os.getpid():  # a forked child has no thread of its parent
         _the_watch = _Watch()
     return _the_watch

@@ -131,7 +131,10 @@ class PartFile:
                 "events": events,
                 "after": after,
             }
-            draft.write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
+            with draft.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(note, indent=2) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # or a power cut may leave an empty note under the name
             os.replace(draft, self._note)
         except OSError as error:
             raise _named(error, self._part) from error
