@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 
@@ -198,6 +199,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--posts", type=int, default=20_000, help="posts of a run; default: 20,000")
     parser.add_argument("--connections", type=int, default=32, help="of honest clients; default: 32")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each kind; default: 3")
+    parser.add_argument(
+        "--runs", type=int, default=1, help="runs, one after another, of each kind beside it; default: 1"
+    )
     parser.add_argument("--together", action="store_true", help="all kinds together only")
     parser.add_argument("--wsgi", action="store_true", help="serve by WSGI")
     parser.add_argument("--scratch", type=Path, help="folder for the archive (the one of temporary files)")
@@ -216,25 +220,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_descriptor_limit(sum(numbers.values()))
     with ending_tidily(), tempfile.TemporaryDirectory(prefix="attack-", dir=options.scratch) as scratch:
         how = {"wsgi": options.wsgi, "together": options.together}
-        faults = _run(Path(scratch), job, numbers, options.repeats, **how)
+        turns = Turns(_fresh(job), options.repeats, options.runs)
+        faults = _run(Path(scratch), turns, numbers, **how)
     for fault in faults:
         print(fault)
     return 1 if faults else 0
 
 
-def _run(
-    folder: Path, job: Job, numbers: dict[Kind, int], repeats: int, *, wsgi: bool, together: bool
-) -> list[str]:
+def _run(folder: Path, turns: Turns, numbers: dict[Kind, int], *, wsgi: bool, together: bool) -> list[str]:
     with Archive.open(folder / "archive") as archive:
         text = "x" * _LARGE_CHARACTERS
         archive.instance(INSTANCE, create=True).append_many(Event(text) for _ in range(_LARGE_EVENTS))
     faults = []
-    fresh = _fresh(job)
     with running(archive_command(folder, INSTANCE, wsgi=wsgi)) as server:
         attacks = [] if together else [{kind: number} for kind, number in numbers.items()]
         for attack in (*attacks, numbers):
             name = "all together" if attack is numbers else "".join(kind.name for kind in attack)
-            ratio, told = _compared(server.port, fresh, attack, repeats)
+            ratio, told = _compared(server.port, turns, attack)
             print(f"{name:13} {told}; memory {_peak_mib(server.pid):.0f} MiB at most", flush=True)
             if attack is numbers and ratio < _RATE_MIN:
                 faults.append(f"posts keep {ratio:.2f} of their rate, less than two thirds")
@@ -249,25 +251,42 @@ def _fresh(job: Job) -> Iterator[Job]:
     return (msgspec.structs.replace(job, skip=turn * of_a_run) for turn in itertools.count())
 
 
-def _compared(port: int, jobs: Iterator[Job], numbers: dict[Kind, int], repeats: int) -> tuple[float, str]:
+class Turns(NamedTuple):
+    """How often posts are measured."""
+
+    jobs: Iterator[Job]
+    """Each with events of its own."""
+    repeats: int
+    """Turns without and with an attack."""
+    runs: int
+    """Runs in each of these: a long attack begins anew with those who were cut off."""
+
+    def posted(self, port: int) -> tuple[float, float]:
+        """Run, and return the posts a second over all runs, and the greatest p99 of a run in milliseconds."""
+        seconds, slowest_us, posts = 0.0, 0.0, 0
+        for job in itertools.islice(self.jobs, self.runs):
+            found = figures(job, load(job, port, _PATH))
+            seconds += (job.events - job.warm_up) / found["requests_per_s"]
+            posts += job.events - job.warm_up
+            slowest_us = max(slowest_us, found["latency_us_p99"])
+        return posts / seconds, slowest_us / 1_000
+
+
+def _compared(port: int, turns: Turns, numbers: dict[Kind, int]) -> tuple[float, str]:
     """Return the share of the rate that is left beside an attack, and what is to be told of it."""
     alone, beside, slowest_ms, cut_off = [], [], 0.0, 0
-    for _ in range(repeats):
-        alone.append(_posted(port, next(jobs))["requests_per_s"])
+    for _ in range(turns.repeats):
+        alone.append(turns.posted(port)[0])
         with attacked(port, numbers) as attack:
-            found = _posted(port, next(jobs))
-        beside.append(found["requests_per_s"])
-        slowest_ms = max(slowest_ms, found["latency_us_p99"] / 1_000)
+            rate, latency_ms = turns.posted(port)
+        beside.append(rate)
+        slowest_ms = max(slowest_ms, latency_ms)
         cut_off += sum(attack.cut_off.values())
     ratio = median(beside) / median(alone)
     rates = f"{median(alone):6.0f} posts/s alone, {median(beside):6.0f} beside them ({ratio:.2f})"
     return ratio, (
         f"{sum(numbers.values()):5} clients: {rates}, p99 {slowest_ms:.0f} ms, {cut_off} times cut off"
     )
-
-
-def _posted(port: int, job: Job) -> dict[str, float]:
-    return figures(job, load(job, port, _PATH))
 
 
 def _peak_mib(process: int) -> float:

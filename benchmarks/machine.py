@@ -27,7 +27,7 @@ _SHOWING = {"__main__.py", "options.py", "page.py", "plots.py", "report.py", "ta
 _LABS = {
     *("crash", "damage", "failing_disk", "full_disk", "fuzz", "power_cut", "soak"),
     *("attack.py", "forks.py", "logins.py", "operations.py", "pass_reports.py"),
-    "pieces.py",
+    *("pieces.py", "shell.py"),
 }
 """The modules of the harness that only show what was measured, and those that measure nothing."""
 _IN_MEMORY = ("tmpfs", "ramfs")

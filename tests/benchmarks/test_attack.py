@@ -18,7 +18,7 @@ def test_a_small_attack_is_told(
     monkeypatch.setattr(attack, "_RATE_MIN", 0)  # of so few posts it says nothing
     monkeypatch.setattr(attack, "_LARGE_EVENTS", 50)
     few = [part for kind in attack.KINDS for part in (f"--{kind.name}", "3")]
-    options = ["--posts", "20", "--repeats", "1", "--together", "--scratch", str(tmp_path)]
+    options = ["--posts", "20", "--repeats", "1", "--runs", "2", "--together", "--scratch", str(tmp_path)]
     assert attack.main([*options, *few, *how]) == 0
     [line] = capfd.readouterr().out.splitlines()
     assert line.startswith("all together ")
