@@ -11,7 +11,7 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from site_pages import write_pages  # noqa: E402
+from site_pages import write_pages  # noqa: E402  # it is beside this file
 
 project = "yamcs_archive"
 author = "the authors of yamcs_archive"

@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from first_ten_minutes import Step, keep, page  # noqa: E402
+from first_ten_minutes import Step, keep, page  # noqa: E402  # it is beside this file
 
 _HEAD = """# At the desk
 

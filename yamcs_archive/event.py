@@ -251,7 +251,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
     if TYPE_CHECKING:
         # What msgspec makes, for type checkers: it takes more types than the fields have.
-        def __init__(  # noqa: PLR0917
+        def __init__(  # noqa: PLR0917  # in the order of the fields
             self,
             message: str,
             source: str = ...,

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import TypeVar
 
 from yamcs_archive.errors import ClosedError
@@ -59,7 +60,7 @@ class Threads:
         try:
             supply = await self.run(lambda: begin(ended.is_set))
             most = 1  # the first one comes at once
-            while some := await self.run(lambda most=most: _some(supply, most, size_of)):  # type: ignore[misc]
+            while some := await self.run(partial(_some, supply, most, size_of)):
                 for item in some:
                     yield item
                 most = min(most * 4, _ITEMS_MAX)

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from yamcs_archive.archive import Archive, check_instance_name
@@ -27,13 +28,15 @@ from yamcs_archive.cli.target import (
     open_target,
 )
 from yamcs_archive.cli.usage_error import UsageError
+from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, InvalidInputError, ServerRefusedError, ServerUnavailableError
 from yamcs_archive.files.reading import EventReader, Reject, Rejected, Source
 from yamcs_archive.importers.file import EventFile, import_events
 from yamcs_archive.importers.formats import FORMATS, open_reader
-from yamcs_archive.importers.logs.numbering import Store, stored_beside
+from yamcs_archive.importers.logs.numbering import stored_beside
 from yamcs_archive.importers.yamcs import Imported
 from yamcs_archive.printable import printable
+from yamcs_archive.results import AppendCounts
 
 EPILOG = """examples:
   yamcs-archive events import history.jsonl.zst --data ops-data --instance simulator
@@ -108,11 +111,10 @@ def run(options: argparse.Namespace) -> int:
                     Progress(options.file, kept=_KEPT) as progress,
                     _filled(options, where, name) as target,
                 ):
-                    store: Store = lambda part: target.append_columns([part])  # noqa: E731
-                    store = stored_beside(store) if FORMATS[kind].is_log else store
+                    store = partial(_stored, target)
                     import_events(
                         file,
-                        store,
+                        stored_beside(store) if FORMATS[kind].is_log else store,
                         done,
                         lambda done: progress(done.read, share=source.share),
                         keep_order=options.keep_order,
@@ -136,11 +138,16 @@ def run(options: argparse.Namespace) -> int:
     return 0 if done.whole else 1
 
 
+def _stored(target: Target, part: Columns[int | None]) -> AppendCounts:
+    """Store some events durably."""
+    return target.append_columns([part])
+
+
 def _reject(options: argparse.Namespace, kind: str, done: Imported, opened: ExitStack) -> Reject | None:
     """Return the function that gets what is rejected; None if the first such thing ends the import."""
     if options.rejects is None and not FORMATS[kind].is_log:
         return None
-    add: Reject = lambda _: None  # noqa: E731
+    add: Reject | None = None
     if options.rejects is not None:
         path = Path(options.rejects)
         if options.file != STDIN and path.exists() and path.samefile(options.file):
@@ -149,7 +156,8 @@ def _reject(options: argparse.Namespace, kind: str, done: Imported, opened: Exit
 
     def reject(rejected: Rejected) -> None:
         done.refuse(f"{rejected.place}: {rejected.reason}")
-        add(rejected)
+        if add is not None:
+            add(rejected)
 
     return reject
 

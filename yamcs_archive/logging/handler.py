@@ -152,7 +152,7 @@ class ArchiveHandler(logging.Handler):
         passed: Any = not self.filters or self.filter(record)
         if passed:
             self.emit(record if passed is True else passed)
-        return passed  # type: ignore[no-any-return]
+        return passed  # type: ignore[no-any-return]  # a bool, or the record
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take what may change from the record, and put it into the buffer."""

@@ -17,7 +17,7 @@ _MESSAGE = b"\x12"
 class OtlpJsonCodec(JsonCodec):
     """Answers in JSON."""
 
-    def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:  # noqa: ARG002
+    def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:  # noqa: ARG002  # a Codec has it
         """Return a Status, whose message begins with the type of the error."""
         return json.encode({"message": f"{kind}: {text}"})
 
@@ -31,7 +31,7 @@ class OtlpProtobufCodec(ProtobufCodec):
 
     media = PROTOBUF
 
-    def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:  # noqa: ARG002
+    def error(self, code: int, kind: str, text: str, detail: Detail | None = None) -> bytes:  # noqa: ARG002  # a Codec has it
         """Return a Status, whose message begins with the type of the error."""
         message = f"{kind}: {text}".encode(errors="replace")
         return _MESSAGE + varint(len(message)) + message

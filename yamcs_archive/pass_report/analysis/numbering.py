@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -259,7 +260,7 @@ class Numbering:
         """Return the largest steps of clocks, the largest first."""
         return sorted(self._each("jumps"), key=largest_jump_first)[: self._top]
 
-    def _each(self, kind: str) -> Iterator:  # type: ignore[type-arg]
+    def _each(self, kind: str) -> Iterator[Any]:
         return (found for source in self._sources.values() for found in getattr(source, kind))
 
 
