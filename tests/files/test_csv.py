@@ -99,6 +99,7 @@ def test_columns_may_come_in_any_order_and_some_may_be_missing() -> None:
         ("generationTime,seqNumber", "message missing"),
         ("generationTime,seqNumber,mesage,message", "'mesage' is none of them"),
         ("Source,Generation Time,Reception Time,Event Type,Event Text", "--format yamcs-csv"),
+        ("time,source,seq_number,message", "events export writes a file"),
         ("generationTime,seqNumber,message,message", "names a column twice"),
         ("", "none of them"),
     ],

@@ -217,6 +217,10 @@ def _heading(line: bytes) -> tuple[tuple[str, ...], int]:
         what = f"{', '.join(missing)} missing" if not unknown else f"{unknown[0]!r} is none of them"
         if "Generation Time" in names:
             what = "those of a Yamcs server's export are read with --format yamcs-csv"
+        if "seq_number" in names:
+            what = (
+                "what events log --format csv shows is for people: events export writes a file that is read"
+            )
         raise InvalidInputError("heading", text, f"{rule}; {what}")
     if len(set(names)) < len(names):
         raise InvalidInputError("heading", text, "names a column twice")
