@@ -76,9 +76,12 @@ class DictColumn(NamedTuple):
         """
         code = _Codes()
         codes = [np.zeros(0, np.int32)]
+        values: list[Any] | None = None
         for part in parts:
-            new = np.fromiter(map(code.__getitem__, part.values), np.int32, len(part.values))
-            codes.append(new[part.codes])
+            if part.values != values:  # neighbours often have the same, such as all sources
+                values = part.values
+                new = np.fromiter(map(code.__getitem__, values), np.int32, len(values))
+            codes.append(new.take(part.codes))
         return cls(list(code), np.concatenate(codes))
 
     def decoded(self) -> list[Any]:
@@ -139,7 +142,9 @@ class PackedMessages(NamedTuple):
     """The messages of some events as they are stored, for who wants no Python text of each."""
 
     text: npt.NDArray[np.uint8]
-    """JSON arrays of texts, one after the other, in UTF-8."""
+    """A JSON array of texts, in UTF-8."""
+    size: int
+    """The number of texts."""
     order: Indexes | None
     """The index of each event's message among all of these; None: they are those of the events."""
     escaped: bool

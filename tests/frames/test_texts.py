@@ -54,25 +54,39 @@ def test_messages_of_a_block_are_those_of_its_events(events: list[Event], data: 
 )
 def test_a_gathered_message_is_the_message_or_none(messages: list[str]) -> None:
     text = np.frombuffer(json.dumps(messages, separators=(",", ":"), ensure_ascii=False).encode(), np.uint8)
-    found = gathered(PackedMessages(text, None, b"\\" in text.tobytes()), len(messages))
+    found = gathered(PackedMessages(text, len(messages), None, b"\\" in text.tobytes()))
     escaped = any(character in message for message in messages for character in '"\\\n')
     assert (None if found is None else found.to_pylist()) == (None if escaped else messages)
 
 
 @pytest.mark.parametrize(
-    ("text", "order", "size"),
-    [
-        (b'["a","b"]', None, 1),
-        (b'["a","b"]', None, 3),
-        (b'["a","b"]', [0, 2], 2),
-        (b'["a","b]', None, 2),
-        (b"[]", None, 1),
-    ],
+    ("text", "count"),
+    [(b'["a","b"]', 1), (b'["a","b"]', 3), (b'["a","b]', 2), (b"[]", 1), (b'["Boot","Wheel"]', 3), (b"", 1)],
 )
-def test_other_numbers_of_messages_are_noticed(text: bytes, order: list[int] | None, size: int) -> None:
-    indexes = None if order is None else np.array(order, np.intp)
-    packed = PackedMessages(np.frombuffer(text, np.uint8), indexes, escaped=False)
-    assert gathered(packed, size) is None
+def test_other_numbers_of_messages_are_noticed(text: bytes, count: int) -> None:
+    packed = PackedMessages(np.frombuffer(text, np.uint8), count, None, escaped=False)
+    assert gathered(packed) is None
+
+
+@given(st.lists(st.text(st.sampled_from("a,[]é"), max_size=12), min_size=1), st.integers(0, 7))
+def test_short_messages_are_told_apart_wherever_they_lie(messages: list[str], before: int) -> None:
+    messages = ["x" * before, *messages]
+    text = np.frombuffer(json.dumps(messages, separators=(",", ":"), ensure_ascii=False).encode(), np.uint8)
+    found = gathered(PackedMessages(text, len(messages), None, escaped=False))
+    assert found is not None
+    assert found.to_pylist() == messages
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 4, 5, 6, 30])
+@pytest.mark.parametrize("size", [7, 8, 9, 1 << 20, (1 << 20) + 1])
+def test_the_room_of_an_earlier_text_leaves_nothing_behind(length: int, size: int) -> None:
+    messages = ["x" * length] * max(size // (length + 3), 1)
+    text = np.frombuffer(json.dumps(messages, separators=(",", ":")).encode(), np.uint8)
+    for kept in (text, np.frombuffer(b'["Boot"]', np.uint8), text):
+        count = 1 if len(kept) == len('["Boot"]') and kept is not text else len(messages)
+        found = gathered(PackedMessages(kept, count, None, escaped=False))
+        assert found is not None
+        assert found.to_pylist() == (messages if kept is text else ["Boot"])
 
 
 @pytest.mark.parametrize("kinds", [1, 3])

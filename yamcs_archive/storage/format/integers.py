@@ -59,14 +59,19 @@ def unpack_integers(packed: bytes, count: int) -> Int64s:
     if not width:
         return np.full(count, divisor, np.int64)
     column: Int64s
-    if width <= 4:  # in half of the time that transposing the planes takes
+    if width <= 2:
         column = planes[-1].view(np.int8).astype(np.int64)
         for plane in planes[-2::-1]:
             column <<= 8
             column |= plane
-    else:
-        column = np.ascontiguousarray(planes.T).view(f"<i{width}").reshape(count).astype(np.int64)
-    return column * divisor if divisor != 1 else column
+    else:  # plane by plane, in half of the time that transposing all at once takes
+        values = np.empty((count, width), np.uint8)
+        for nth, plane in enumerate(planes):
+            values[:, nth] = plane
+        column = values.view(f"<i{width}").reshape(count).astype(np.int64)
+    if divisor != 1:
+        column *= divisor
+    return column
 
 
 def integer_at(packed: bytes, count: int, at: int) -> int:

@@ -28,6 +28,7 @@ _BUILT_SHARE = 4
 """All messages of a chunk are built if more than one in 4 is wanted."""
 _ROOM_KEPT_BYTES_MAX, _ROOMS_KEPT_MAX = 1 << 20, 32
 """Largest buffer that a packer keeps, in bytes, and the number of them."""
+_COMMA = ord(",")
 _decoder = msgspec.json.Decoder(list[str])
 
 
@@ -117,23 +118,26 @@ class MessageChunks:
         """Return the messages at ``stored``, None for all, as they are; only their chunks are read."""
         wanted = np.arange(len(self._frames))
         order = stored
-        if stored is not None:
+        if stored is not None and len(stored) < self._count:
             chunks = stored // self._each
             wanted = np.flatnonzero(np.bincount(chunks, minlength=len(self._frames)))
             if len(wanted) < len(self._frames):  # the index of each chunk's first message among those read
                 first = np.zeros(len(self._frames), np.intp)
                 first[wanted] = np.arange(len(wanted)) * self._each
                 order = stored - chunks * self._each + first[chunks]
-        # Copied into one array, because joining them as bytes takes as long as decompressing them.
+        # Copied into one array, because joining them as bytes takes as long as decompressing them. A comma
+        # takes the place of the brackets between two chunks.
         sizes = [self._frames[nth][1] for nth in wanted]
-        text = np.empty(sum(sizes), np.uint8)
+        text = np.empty(sum(sizes) - len(sizes) + 1, np.uint8)
         at, escaped = 0, False
         for nth, size in zip(wanted.tolist(), sizes, strict=True):
             chunk = self._chunk(nth)
             text[at : at + size] = np.frombuffer(chunk, np.uint8)
-            at += size
+            if at:
+                text[at] = _COMMA
+            at += size - 1
             escaped = escaped or b"\\" in chunk
-        return PackedMessages(text, order, escaped)
+        return PackedMessages(text, sum(map(self._size, wanted.tolist())), order, escaped)
 
     def some(self, indexes: Sequence[int]) -> list[str]:
         """Return the messages at ``indexes``; only their chunks are read."""

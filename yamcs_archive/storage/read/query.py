@@ -7,6 +7,7 @@ row or from a block, as it is stored when its slice is read.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from heapq import merge
 from itertools import chain, islice
 from operator import attrgetter
@@ -303,7 +304,8 @@ def names_among(table: Sequence[str], wanted: frozenset[str]) -> npt.NDArray[np.
     return np.fromiter(map(wanted.__contains__, table), np.bool_, len(table))
 
 
-def _codes_from(least: Severity) -> list[int]:
+@cache
+def _codes_from(least: Severity) -> Sequence[int]:
     return [code for code, severity in enumerate(SEVERITIES) if severity >= least]
 
 
