@@ -9,6 +9,8 @@
 4. The fields 100 to 10000 of a 2016 message are kept byte for byte, in their order, and are written after the
    others in both forms. Any other field that the form does not have is refused by its number, and so are
    those of the messages within it.
+5. A program may have stored extensions that are no such fields. They are not written: they would make a
+   message that nobody can read, or one of another event. JSON and msgpack have them.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from yamcs_archive.wire.protobuf_scan import (
     LENGTH,
     VARINT,
     Field,
+    check_extensions,
     check_fields,
     check_within,
     integer,
@@ -283,12 +286,14 @@ def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     >>> event = Event("a", generation_time=0, seq_number=0, reception_time=0, extensions=raw)
     >>> encode_event(event, Form.TODAY).endswith(raw)
     True
+    >>> encode_event(replace(event, extensions=b"of mine"), Form.TODAY).endswith(b"of mine")
+    False
     """
     if form is Form.V2016:
         fields = json.shown(event, form, exact=exact)  # its names are those of the message
         fields["severity"] = _NUMBERS_2016[event.severity]
         fields.pop("extensions", None)
-        return v2016.Event(**fields).SerializeToString() + event.extensions
+        return v2016.Event(**fields).SerializeToString() + _extension_fields(event)
     message = today.Event(
         source=event.source,
         seqNumber=event.seq_number,
@@ -300,7 +305,17 @@ def encode_event(event: Event, form: Form, *, exact: bool = False) -> bytes:
     )
     _set_timestamp(message.generationTime, event.generation_time or 0)
     _set_timestamp(message.receptionTime, event.reception_time or 0)
-    return message.SerializeToString(deterministic=True) + event.extensions
+    return message.SerializeToString(deterministic=True) + _extension_fields(event)
+
+
+def _extension_fields(event: Event) -> bytes:
+    """Return the extensions of an event if they are fields of a message (rule 5)."""
+    if event.extensions:
+        try:
+            check_extensions(event.extensions)
+        except InvalidInputError:
+            return b""
+    return event.extensions
 
 
 def encode_fields(fields: Iterable[tuple[int, bytes]]) -> bytes:
