@@ -1,7 +1,8 @@
 """The site of these pages: ``make docs`` builds it into build/docs, and a warning is an error.
 
 Some pages are made when it is built, into docs/generated: the names of the library from the package, the
-routes from openapi.yaml, and the notebook with what it showed when it was run (docs/notebook.py).
+routes from openapi.yaml, the keys of the configuration from its JSON Schema, and the notebook with what it
+showed when it was run (docs/notebook.py).
 """
 
 import sys
@@ -20,6 +21,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = "yamcs_archive"
 html_copy_source = False
+html_extra_path = ["configuration.schema.json"]
 exclude_patterns = ["generated/names.md", "man", "performance", "notebooks", "__pycache__"]
 suppress_warnings = [
     "myst.xref_missing",

@@ -1,4 +1,5 @@
-"""Write the reference of the settings, ``docs/configuration.md``, from the settings themselves.
+"""Write the reference of the settings, ``docs/configuration.md``, and the JSON Schema of their file,
+``docs/configuration.schema.json``, from the settings themselves.
 
 python docs/configuration.py            # write
 python docs/configuration.py --check    # exit 1 when writing would change something
@@ -6,15 +7,18 @@ python docs/configuration.py --check    # exit 1 when writing would change somet
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
 
+from yamcs_archive.server.configuration import file_schema
 from yamcs_archive.server.setting_table import SECTIONS, Setting
 from yamcs_archive.server.settings import SETTINGS
 
 PAGE = Path(__file__).parent / "configuration.md"
+SCHEMA = PAGE.with_suffix(".schema.json")
 
 _HEAD = """# Configuration
 
@@ -60,7 +64,14 @@ $ yamcs-archive serve --config /etc/yamcs-archive/archive.toml
 
 - `config show` prints every setting with its origin, as a file that `serve` can read. `config check` prints
   the faults of one file, each with its line, and starts nothing.
-- `config schema` prints a JSON Schema, with which editors complete keys and mark faults.
+- `config schema` prints a JSON Schema, with which editors complete keys and mark faults. Write it beside the
+  file, and name it in the file's first line:
+
+  ```toml
+  #:schema ./archive.schema.json
+  ```
+
+  [configuration.schema.json](configuration.schema.json) is the schema of this version.
 - `serve` starts nothing either if there is a fault: a key that is not known (the nearest one is named), a
   value of the wrong type or out of bounds, a text that is no TOML, a file that is no file, is empty or is
   not UTF-8. All faults are named at once, and the exit status is 2. A variable `YAMCS_ARCHIVE_…` that is not
@@ -119,10 +130,12 @@ def _escaped(text: str) -> str:
 
 def main() -> None:
     """Write, or with ``--check`` compare."""
-    if "--check" not in sys.argv[1:]:
-        PAGE.write_text(page(), encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
-        raise SystemExit(f"{PAGE} is stale: run python docs/configuration.py")
+    made = {PAGE: page(), SCHEMA: json.dumps(file_schema(), indent=2) + "\n"}
+    for path, text in made.items():
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            raise SystemExit(f"{path} is stale: run python docs/configuration.py")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ import yaml
 
 import yamcs_archive
 from tests.child import ROOT, WAIT_S
+from yamcs_archive.server.configuration import file_schema
+from yamcs_archive.server.settings import SETTINGS
 
 pytestmark = pytest.mark.long  # ten seconds of processor time; .ci/run runs it
 METHODS = ("get", "post", "put", "patch", "delete", "head")
@@ -70,6 +73,14 @@ def test_the_page_of_the_api_has_every_route(site: Path) -> None:
     ]
     assert len(wanted) > 30
     assert [route for route in wanted if route not in page] == []
+
+
+def test_the_page_of_the_schema_has_every_setting_and_leads_to_the_schema(site: Path) -> None:
+    page = (site / "generated" / "configuration_schema.html").read_text(encoding="utf-8")
+    assert [setting.name for setting in SETTINGS if f">{setting.name}</span>" not in page] == []
+    (linked,) = re.findall(r'href="([^"]+/configuration\.schema\.json)"', page)
+    for path in (site / "generated" / linked, site / "configuration.schema.json"):
+        assert json.loads(path.read_text(encoding="utf-8")) == file_schema()
 
 
 def test_the_notebook_is_a_page_with_its_pictures(site: Path) -> None:

@@ -496,6 +496,11 @@ def test_settings_that_contradict_each_other_are_refused_and_shown(run: Run, tmp
     assert shown(shows.out, "mirror_user") == ('"ada"', f"{file}:2")
 
 
+def _toml(values: dict[str, Any]) -> str:
+    """Lines of TOML; its texts, numbers, lists and truths are those of JSON."""
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+
+
 def test_the_schema_takes_what_is_shown_and_refuses_what_check_refuses(run: Run, tmp_path: Path) -> None:
     schema = json.loads(run("config", "schema").out)
     Draft7Validator.check_schema(schema)
@@ -503,6 +508,14 @@ def test_the_schema_takes_what_is_shown_and_refuses_what_check_refuses(run: Run,
     file.write_text(FILE, encoding="utf-8")
     for text in (FILE, "# nothing", run("config", "show", "--config", file).out):
         assert list(Draft7Validator(schema).iter_errors(tomllib.loads(text))) == []
+    defaults = {
+        section: {key: value["default"] for key, value in table["properties"].items() if "default" in value}
+        for section, table in schema["properties"].items()
+        if "properties" in table
+    }
+    assert list(Draft7Validator(schema).iter_errors(defaults)) == []
+    file.write_text("".join(f"[{name}]\n{_toml(values)}" for name, values in defaults.items()))
+    assert check_file(file) == []
     wrong = 0
     for setting in SETTINGS:
         for value in ("true", "-1", "1.5", "'\\u0000'", "[1]", "{}", "''", str(2**63)):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, replace
 from difflib import get_close_matches
@@ -139,7 +140,7 @@ def file_schema() -> dict[str, Any]:
         name: _table(about, [each for each in SETTINGS if each.section == name])
         for name, about in SECTIONS.items()
     }
-    rules = _table("rules of one instance", _PER_INSTANCE.values())
+    rules = _table("rules of one instance", _PER_INSTANCE.values(), defaults=False)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",  # that of editors of TOML
         "title": "Configuration of yamcs-archive serve",
@@ -148,10 +149,12 @@ def file_schema() -> dict[str, Any]:
     }
 
 
-def _table(about: str, settings: Iterable[Setting]) -> dict[str, Any]:
+def _table(about: str, settings: Iterable[Setting], *, defaults: bool = True) -> dict[str, Any]:
     properties = {}
     for each in settings:
         properties[each.name] = each.kind.schema() | {"description": each.help}
+        if defaults and each.default is not MISSING:
+            properties[each.name] |= tomllib.loads(f"default = {each.kind.toml(each.default)}")
     described = {"description": about} if about else {}
     return {"type": "object", "additionalProperties": False, **described, "properties": properties}
 
