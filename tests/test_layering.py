@@ -149,7 +149,7 @@ BELOW = {
     "salvaging": MODEL | ENGINE,
     "diagnosing": MODEL | ENGINE | {"instance"},
     "archive": MODEL | ENGINE | {"arguments", "backups", "diagnosing", "instance", "salvaging"},
-    "aio": MODEL | {"archive", "filter", "instance"},
+    "aio": MODEL | {"archive", "filter", "instance", "pass_report"},
     "wire": LOWEST
     | NUMPY
     | {"fitting", "pass_report"}
@@ -195,7 +195,7 @@ ONLY_IN = {
     "opentelemetry": {"wire"},
     "msgspec": ENGINE
     | {"access", "coercion", "event", "wire", "client", "cli", "files", "frames", "http"}
-    | {"importers", "logging"},
+    | {"importers", "logging", "pass_report"},
     "jwt": {"access"},
     "prometheus_client": {"http"},
     "uvicorn": {"server"},

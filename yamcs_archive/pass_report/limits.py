@@ -60,7 +60,8 @@ TEMPLATES_LISTED_MAX = 10_000
 """Templates in a report: some 3 MB of JSON."""
 
 MASKED_KNOWN_BYTES_MAX = 24 << 20
-"""Bytes of the messages, without their digits, whose template is remembered."""
+"""Bytes of the messages, without their digits, whose template is remembered; their tables have up to twice as
+much room."""
 
 MESSAGE_CHARACTERS_MAX = 2_000
 """Characters of a message that make its template; longer ones are cut there, and the template ends in an

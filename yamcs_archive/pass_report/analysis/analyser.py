@@ -90,7 +90,10 @@ class Analysis:
         """Read events of the window, after those that were read before."""
         self._templates.add(events)
         sources = events.sources.used()  # those of a block may have no event among these
-        codes = np.array([self._row(name) for name in sources.values], np.int32)
+        known = list(map(self._rows.get, sources.values))
+        if None in known:
+            known = [self._row(name) for name in sources.values]
+        codes = np.array(known, np.int32)
         rows = codes[sources.codes]
         numeric = (events.times, events.numbers, events.received, events.commits, events.severities)
         self._gathered.append((rows, *numeric))

@@ -1,6 +1,6 @@
 """How often each template of messages occurs, where first, and whether it is new; pure.
 
-1. Of most messages only the text without digits is looked up; masks are applied to what is new to this table.
+1. ``template_numbers`` finds the template of each message; here events are counted.
 2. Templates and their bytes are bounded. Once there is no room for a further one, the messages of all others
    count together: nothing is said of them, and of the rarest templates there may be rarer ones.
 """
@@ -8,15 +8,16 @@
 from __future__ import annotations
 
 from heapq import nsmallest
-from itertools import repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event import SEVERITIES
-from yamcs_archive.event_vectors import Vectors
-from yamcs_archive.pass_report.analysis.masking import ELLIPSIS, WITHOUT_DIGITS, Masks
+from yamcs_archive.event_vectors import Int64s, Vectors
+from yamcs_archive.pass_report.analysis.masking import ELLIPSIS
+from yamcs_archive.pass_report.analysis.message_texts import MessageTexts
 from yamcs_archive.pass_report.analysis.rounded_counts import with_rows
+from yamcs_archive.pass_report.analysis.template_numbers import OTHER, TemplateNumbers
 from yamcs_archive.pass_report.findings import MessageTemplate
 from yamcs_archive.pass_report.limits import (
     EXAMPLE_CHARACTERS_MAX,
@@ -24,48 +25,6 @@ from yamcs_archive.pass_report.limits import (
     TEMPLATES_BYTES_MAX,
     TEMPLATES_MAX,
 )
-
-_OTHER = 0
-"""The number of all templates for which there is no room."""
-_KEPT_BYTES_MAX = 4096
-"""Longest message, in bytes, whose template is remembered."""
-
-
-class _Numbers(dict[bytes, int]):
-    """The number of the template of each message without digits; new ones are masked."""
-
-    def __init__(self, templates_max: int, bytes_max: int, known_bytes_max: int) -> None:
-        super().__init__()
-        self.texts = [""]
-        self.is_full = False
-        self.bytes_left = bytes_max
-        self._templates_max = templates_max
-        self._known_bytes_max = self._known_bytes_left = known_bytes_max
-        self._of: dict[str, int] = {}
-        self._masks = Masks()
-
-    def __missing__(self, message: bytes) -> int:
-        found = self._number(self._masks.template_of(message))
-        size = len(message)
-        if size <= _KEPT_BYTES_MAX:
-            if size > self._known_bytes_left:
-                self.clear()
-                self._known_bytes_left = self._known_bytes_max
-            self._known_bytes_left -= size
-            self[message] = found
-        return found
-
-    def _number(self, template: str) -> int:
-        found = self._of.get(template)
-        if found is not None:
-            return found
-        if self.is_full or len(self.texts) > self._templates_max or self.bytes_left < len(template):
-            self.is_full = True
-            return _OTHER
-        self.bytes_left -= len(template)
-        self._of[template] = found = len(self.texts)
-        self.texts.append(template)
-        return found
 
 
 class TemplateCounts:
@@ -92,7 +51,7 @@ class TemplateCounts:
         known_bytes_max: int = MASKED_KNOWN_BYTES_MAX,
     ) -> None:
         self._new_since = new_since
-        self._numbers = _Numbers(templates_max, bytes_max, known_bytes_max)
+        self._numbers = TemplateNumbers(templates_max, bytes_max, known_bytes_max)
         self._events: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._last: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._old: npt.NDArray[np.bool_] = np.zeros(0, np.bool_)
@@ -101,12 +60,12 @@ class TemplateCounts:
 
     def add_history(self, events: Vectors) -> None:
         """Note the templates of events before the window, all of them before ``new_since``."""
-        found = self._found(events)
+        found, _ = self._found(events)
         self._old[found] = True
 
     def add(self, events: Vectors) -> None:
         """Count the templates of events of the window, in the order of times."""
-        found = self._found(events)
+        found, texts = self._found(events)
         if self._new_since is not None:
             self._old[found[: int(events.times.searchsorted(self._new_since))]] = True
         unseen = np.flatnonzero(self._events[found] == 0)
@@ -115,21 +74,19 @@ class TemplateCounts:
         if len(unseen):
             numbers, at = np.unique(found[unseen], return_index=True)
             for number, index in zip(numbers.tolist(), unseen[at].tolist(), strict=True):
-                self._note(number, events, index)
+                self._note(number, events, index, texts.message(index))
 
-    def _found(self, events: Vectors) -> npt.NDArray[np.int64]:
-        """Return the number of each event's template."""
-        digitless = map(bytes.translate, map(str.encode, events.messages), repeat(WITHOUT_DIGITS))
-        found = np.fromiter(map(self._numbers.__getitem__, digitless), np.int64, events.size)
+    def _found(self, events: Vectors) -> tuple[Int64s, MessageTexts]:
+        """Return the number of each event's template, and the messages."""
+        found, texts = self._numbers.of(events)
         size = len(self._numbers.texts)
         self._events, self._last = with_rows(self._events, size), with_rows(self._last, size)
         self._old = with_rows(self._old, size)
-        return found
+        return found, texts
 
-    def _note(self, number: int, events: Vectors, at: int) -> None:
-        if number == _OTHER:
+    def _note(self, number: int, events: Vectors, at: int, message: str) -> None:
+        if number == OTHER:
             return
-        message = events.messages[at]
         if len(message) > EXAMPLE_CHARACTERS_MAX:
             message = f"{message[:EXAMPLE_CHARACTERS_MAX]}{ELLIPSIS} ({len(message)} characters)"
         self._numbers.bytes_left -= len(message)
@@ -149,7 +106,7 @@ class TemplateCounts:
     @property
     def untold(self) -> int:
         """The number of events in the window whose templates had no room."""
-        return int(self._events[_OTHER]) if len(self._events) else 0
+        return int(self._events[OTHER]) if len(self._events) else 0
 
     @property
     def is_full(self) -> bool:
