@@ -128,6 +128,56 @@ def test_events_are_those_of_the_library_in_its_order(tmp_path: Path, query: dic
     run(tmp_path, main)
 
 
+def test_a_report_is_that_of_the_library(tmp_path: Path) -> None:
+    async def main(sim: AsyncInstance) -> None:
+        await sim.append_many(
+            Event(f"Step {n}", generation_time=n * 1000, source=f"S{n % 3}", seq_number=n // 3)
+            for n in range(3_000)
+            if n % 100
+        )
+        seen: list[tuple[int, int, str]] = []
+
+        def progress(done: int, whole: int) -> None:
+            seen.append((done, whole, threading.current_thread().name))
+
+        for query in ({}, {"start": 100_000, "stop": 2_000_000, "sources": ["S1"], "top": 3}, {"text": "7"}):
+            one, other = await sim.report(**query), sim.instance.report(**query)
+            assert other is not None
+            took = ("made", "seconds")
+            assert {name: getattr(one, name) for name in one.__slots__ if name not in took} == {
+                name: getattr(other, name) for name in one.__slots__ if name not in took
+            }
+        await sim.report(progress=progress)
+        assert seen[-1] == (2_970, 2_970, threading.current_thread().name)
+        for bad in ({"top": 0}, {"start": "yesterday"}, {"filter": "("}, {"progress": 5}):
+            with pytest.raises((InvalidInputError, FilterError)):
+                await sim.report(**bad)
+
+    run(tmp_path, main)
+
+
+def test_a_report_ends_when_nobody_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def endless(_: Instance, *, cancelled: Callable[[], bool], **__: Any) -> None:
+        begun.set()
+        while not cancelled():
+            pass
+        ended.set()
+
+    monkeypatch.setattr(Instance, "report", endless)
+
+    async def main(sim: AsyncInstance) -> None:
+        task = asyncio.create_task(sim.report())
+        await until(begun.is_set)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(ended.is_set)
+
+    run(tmp_path, main)
+
+
 def test_large_events_pass_a_few_at_a_time() -> None:
     found = threads._some(iter(range(100)), 1_000, lambda _: 300 << 10)
     assert found == [0, 1, 2, 3]

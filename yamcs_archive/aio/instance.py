@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from itertools import takewhile
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from yamcs_archive.aio.gathering import append_gathered
 from yamcs_archive.aio.threads import Threads, settled
@@ -14,8 +17,12 @@ from yamcs_archive.errors import DamagedError, InvalidInputError
 from yamcs_archive.event import AnySeverity, Event, EventKey, StoredEvent, event_bytes
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.instance import Instance
+from yamcs_archive.pass_report.limits import LATE_AFTER_S_DEFAULT, TOP_DEFAULT
 from yamcs_archive.results import AppendCounts, Appended, Change, InstanceStats
 from yamcs_archive.times import Time
+
+if TYPE_CHECKING:
+    from yamcs_archive.pass_report.report import PassReport
 
 T = TypeVar("T")
 
@@ -154,6 +161,54 @@ class AsyncInstance:
         finally:
             ended.append(True)
 
+    async def report(
+        self,
+        *,
+        start: Time | None = None,
+        stop: Time | None = None,
+        sources: Iterable[str] | None = None,
+        min_severity: AnySeverity | None = None,
+        text: str | None = None,
+        filter: str | Filter | None = None,
+        new_since: Time | None = None,
+        history_since: Time | None = None,
+        late_after_s: float = LATE_AFTER_S_DEFAULT,
+        top: int = TOP_DEFAULT,
+        progress: Callable[[int, int], None] | None = None,
+        skip_damaged: bool | Callable[[DamagedError], None] = False,
+    ) -> PassReport:
+        """Return what an operator wants to know of the events with ``start <= generation_time < stop``.
+
+        Events are read, and analysed, on a thread; ``progress`` is called in the loop. When this is
+        cancelled, reading ends. See :meth:`Instance.report`.
+        """
+        loop = asyncio.get_running_loop()
+        ended = threading.Event()
+        call = partial(
+            self.instance.report,
+            start=start,
+            stop=stop,
+            sources=sources,
+            min_severity=min_severity,
+            text=text,
+            filter=filter,
+            new_since=new_since,
+            history_since=history_since,
+            late_after_s=late_after_s,
+            top=top,
+            # What is no function is refused there.
+            progress=partial(_in_loop, loop, progress) if callable(progress) else progress,
+            cancelled=ended.is_set,
+            skip_damaged=skip_damaged,
+        )
+        try:
+            found = await self._threads.run(call)
+        finally:
+            ended.set()
+        if found is None:
+            raise AssertionError("only a call that is cancelled has no result")
+        return found
+
     async def sources(self) -> list[str]:
         """Return the names of all sources of which an event was ever stored here, sorted."""
         return await self._threads.run(self.instance.sources)
@@ -196,3 +251,10 @@ class AsyncInstance:
             await settled(arrival)
         finally:
             arrival.cancel()
+
+
+def _in_loop(
+    loop: asyncio.AbstractEventLoop, call: Callable[[int, int], None], done: int, whole: int
+) -> None:
+    with suppress(RuntimeError):  # the loop is closed: nobody waits
+        loop.call_soon_threadsafe(call, done, whole)
