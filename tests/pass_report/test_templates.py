@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,23 +20,24 @@ from yamcs_archive.pass_report.analysis.known_texts import UNKNOWN, KnownTexts
 from yamcs_archive.pass_report.analysis.masking import template_of
 from yamcs_archive.pass_report.analysis.template_counts import TemplateCounts
 from yamcs_archive.pass_report.limits import TEMPLATES_LISTED_MAX
-from yamcs_archive.storage.format.messages import ChunkPacker
 
 BASE = 1_800_000_000_000_000
 
 
 class Packed:
-    """Events whose messages are at hand as a block has them: in chunks, at ``order``, among others."""
+    """Events whose messages are at hand as a block has them: at ``order``, among others."""
 
-    def __init__(self, events: StoredVectors, order: Sequence[int], others: Sequence[str], each: int) -> None:
+    def __init__(self, events: StoredVectors, order: Sequence[int], others: Sequence[str]) -> None:
         texts = dict(zip(order, events.messages, strict=True))
         left = iter(others)
         lying = [texts[index] if index in texts else next(left) for index in range(len(order) + len(others))]
-        chunks = (lying[at : at + each] for at in range(0, len(lying), each))
-        text = b"".join(bytes(ChunkPacker().pack(chunk)[0]) for chunk in chunks)
+        text = bytes(msgspec.json.encode(lying))
         is_order = list(order) == list(range(len(lying)))
         self.packed_messages = PackedMessages(
-            np.frombuffer(text, np.uint8), None if is_order else np.array(order, np.intp), b"\\" in text
+            np.frombuffer(text, np.uint8),
+            len(lying),
+            None if is_order else np.array(order, np.intp),
+            b"\\" in text,
         )
         self._events = events
 
@@ -96,7 +98,7 @@ def test_templates_are_those_of_each_message(batches: list[list[str]], data: st.
         else:
             others = data.draw(st.lists(messages_of_pieces, max_size=3))
             order = data.draw(st.permutations(range(len(batch) + len(others))))[: len(batch)]
-            counts.add(Packed(events, order, others, data.draw(st.integers(1, 5))))
+            counts.add(Packed(events, order, others))
         first += len(batch)
     assert found(counts) == plain([text for batch in batches for text in batch])
 

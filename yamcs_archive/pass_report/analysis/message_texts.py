@@ -47,10 +47,10 @@ class MessageTexts:
     def __init__(self, events: Vectors) -> None:
         self._events = events
         packed = events.packed_messages
-        spans = None if packed is None else _spans(packed, events.size)
+        spans = None if packed is None else _spans(packed)
         if packed is None or spans is None:
             packed = _pack(events.messages)
-            spans = _spans(packed, events.size)
+            spans = _spans(packed)
             if spans is None:
                 raise AssertionError("what was just encoded is as it should be")
         self._text = packed.text
@@ -98,7 +98,7 @@ def unescaped(key: bytes) -> bytes:
 
 def _pack(messages: list[str]) -> PackedMessages:
     text = _encoder.encode(messages)
-    return PackedMessages(np.frombuffer(text, np.uint8), None, b"\\" in text)
+    return PackedMessages(np.frombuffer(text, np.uint8), len(messages), None, b"\\" in text)
 
 
 class _Spans(NamedTuple):
@@ -117,9 +117,9 @@ class _Spans(NamedTuple):
         return _Spans(self.starts[order], self.lengths[order], coded)
 
 
-def _spans(packed: PackedMessages, size: int) -> _Spans | None:
-    """Return where messages are; None if they are not as expected."""
-    text, order, escaped = packed
+def _spans(packed: PackedMessages) -> _Spans | None:
+    """Return where messages are; None if they are not as many as they should be."""
+    text, size, _, escaped = packed
     is_quote = text == _QUOTE
     backslashes = np.flatnonzero(text == _BACKSLASH) if escaped else _NONE
     escapes = _escapes(backslashes)
@@ -128,13 +128,12 @@ def _spans(packed: PackedMessages, size: int) -> _Spans | None:
             return None
         is_quote[escapes] = False
     quotes = np.flatnonzero(is_quote)
-    messages = len(quotes) // 2
-    if len(quotes) % 2 or (messages != size if order is None else messages <= int(order.max(initial=-1))):
+    if len(quotes) != 2 * size:
         return None
     starts = quotes[0::2] + 1
     coded = None
     if len(escapes) and len(codes := escapes[text[escapes] == _U]):
-        coded = np.zeros(messages, np.bool_)
+        coded = np.zeros(size, np.bool_)
         coded[starts.searchsorted(codes, "right") - 1] = True
     return _Spans(starts, quotes[1::2] - starts, coded)
 
