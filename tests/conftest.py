@@ -7,16 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
+from tests.examples import register_profiles
 from yamcs_archive import Archive, Instance
 
-# fsync makes single examples slow and uneven on shared machines, so they have no deadline.
-settings.register_profile(
-    "default", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=1000)
-settings.load_profile("default")
+register_profiles()
 
 # A shell makes background processes ignore SIGINT, and their children inherit that. These tests need Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from yamcs_archive import Archive, Event, Instance, InvalidInputError, Options, Stretch
 from yamcs_archive.limits import PAUSE_US_MAX, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.storage.format.block_part_decoder import BlockPart
@@ -36,7 +37,7 @@ keys = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=of_full(60))
 @given(keys, st.integers(0, 8), st.sampled_from([1, 2, 7, 512]), st.integers(0, 60), st.booleans())
 def test_stretches_follow_the_rule_and_a_later_call_continues(
     found: list[tuple[int, str, int]], pause_us: int, block_events_max: int, split: int, some: bool

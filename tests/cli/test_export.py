@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tests.child import ROOT, WAIT_S
 from tests.cli.conftest import Run
+from tests.examples import of_full
 from tests.http.feeds import waitress_server
 from tests.importers.test_file import command, events_in
 from tests.strategies import many, stored_events
@@ -120,7 +121,7 @@ def test_with_the_order_kept_events_arrive_as_they_did(run: Run, tmp_path: Path,
 
 
 @given(st.lists(stored_events, max_size=12, unique_by=lambda event: event.key) | many(stored_events))
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=of_full(6), deadline=None)
 def test_any_events_survive_every_form(events: list[Event]) -> None:
     events = list({event.key: event for event in events}.values())
     with TemporaryDirectory() as folder:

@@ -1,8 +1,12 @@
 """``events log --format arrow``: a stream that Arrow reads, with what the log shows."""
 
+import io
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,15 +15,18 @@ from tests.cli.conftest import Run
 from tests.cli.terminal import Terminal
 from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event, Severity
+from yamcs_archive.cli.main import main
 
 pa = pytest.importorskip("pyarrow")
 ipc = pytest.importorskip("pyarrow.ipc")
 
 
-@pytest.fixture
-def filled(data: Path) -> Path:
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive that all tests read."""
+    data = tmp_path_factory.mktemp("filled") / "data"
     with Archive.open(data) as archive:
-        archive.instance("sim").append_many(
+        archive.instance("sim", create=True).append_many(
             Event(
                 f"Step {n}",
                 source=f"S{n % 3}",
@@ -31,6 +38,27 @@ def filled(data: Path) -> Path:
             for n in range(9000)
         )
     return data
+
+
+@pytest.fixture(scope="module")
+def url(filled: Path) -> Iterator[str]:
+    with at_hand(filled) as served:
+        yield served.url
+
+
+class Output(io.BytesIO):
+    """What a command has written, also after it closed it."""
+
+    def close(self) -> None:
+        self.flush()
+
+
+def logged_here(*options: object) -> Any:
+    """Return the table of a command that runs in this process: another one loads pyarrow in half a second."""
+    output = Output()
+    with redirect_stdout(io.TextIOWrapper(output)):
+        assert main(["events", "log", "--format", "arrow", *map(str, options)]) == 0
+    return ipc.open_stream(output.getvalue()).read_all()
 
 
 def log(*options: object, status: int = 0) -> tuple[bytes, str]:
@@ -58,12 +86,18 @@ def log(*options: object, status: int = 0) -> tuple[bytes, str]:
     ],
     ids=" ".join,
 )
-def test_it_has_the_events_that_the_log_shows(run: Run, filled: Path, options: tuple[str, ...]) -> None:
-    with at_hand(filled) as served:
-        for place in (("--data", filled), ("--url", served.url)):
-            found = ipc.open_stream(log(*place, *options)[0]).read_all()
-            lines = run("events", "log", *place, *options, "--format", "tsv", "--columns", "message").out
-            assert found["message"].to_pylist() == lines.splitlines()[1:]
+def test_it_has_the_events_that_the_log_shows(
+    run: Run, filled: Path, url: str, options: tuple[str, ...]
+) -> None:
+    for place in (("--data", filled), ("--url", url)):
+        found = logged_here(*place, *options)
+        lines = run("events", "log", *place, *options, "--format", "tsv", "--columns", "message").out
+        assert found["message"].to_pylist() == lines.splitlines()[1:]
+
+
+def test_a_process_of_its_own_writes_the_same(filled: Path, url: str) -> None:
+    for place in (("--data", filled), ("--url", url)):
+        assert ipc.open_stream(log(*place, "-n", 5)[0]).read_all() == logged_here(*place, "-n", 5)
 
 
 def test_it_has_the_columns_that_are_chosen(filled: Path) -> None:
@@ -77,7 +111,7 @@ def test_it_has_the_columns_that_are_chosen(filled: Path) -> None:
         "-u",
         "1970-01-01T00:00:00.000007Z",
     )
-    found = ipc.open_stream(log(*chosen)[0]).read_all()
+    found = logged_here(*chosen)
     assert found.to_pydict() == {
         "message": ["Step 5", "Step 6"],
         "type": [None, "even"],
@@ -85,13 +119,15 @@ def test_it_has_the_columns_that_are_chosen(filled: Path) -> None:
     }
 
 
-def test_a_cursor_comes_on_stderr_and_is_gone_on_from(filled: Path) -> None:
-    out, err = log("--data", filled, "--show-cursor", "-n", 1)
+def test_a_cursor_comes_on_stderr_and_is_gone_on_from(data: Path) -> None:
+    with Archive.open(data) as archive:
+        archive.instance("sim").append_many(Event(f"Step {n}") for n in range(3))
+    out, err = log("--data", data, "--show-cursor", "-n", 1)
     assert ipc.open_stream(out).read_all().num_rows == 1
     cursor = err.removeprefix("-- cursor: ").strip()
-    with Archive.open(filled) as archive:
+    with Archive.open(data) as archive:
         archive.instance("sim").append(Event("later"))
-    out, err = log("--data", filled, "--after-cursor", cursor)
+    out, err = log("--data", data, "--after-cursor", cursor)
     assert (ipc.open_stream(out).read_all()["message"].to_pylist(), err) == (["later"], "")
 
 

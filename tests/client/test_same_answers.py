@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from tests.examples import of_full
 from tests.http.feeds import uvicorn_at
 from yamcs_archive import (
     Archive,
@@ -106,7 +107,9 @@ CHOICES = {
 }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=of_full(30), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     st.fixed_dictionaries({}, optional=CHOICES),
     st.booleans(),
@@ -240,7 +243,9 @@ def appended(instance: Instance | RemoteInstance, event: Event, request_id: str 
         return RequestIdError, str(error), error.request_id
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=of_full(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.lists(st.tuples(EVENTS, st.sampled_from([None, "a", '"b"', " c "])), max_size=12), st.uuids())
 def test_each_appended_event_has_the_same_outcome(
     pair: tuple[Instance, RemoteInstance], given: list[tuple[Event, str | None]], run: object

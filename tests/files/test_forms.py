@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cases import CASES
+from tests.examples import of_full
 from tests.files.reading import events_of, read
 from tests.strategies import many, stored_events
 from yamcs_archive import Event, InvalidInputError, Severity
@@ -66,7 +67,7 @@ class Trickle(io.BytesIO):
 
 @by_kind
 @given(events=st.lists(stored_events, max_size=12) | many(stored_events), size=st.integers(1, 70))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=of_full(12), deadline=None)
 def test_events_are_read_back_as_they_were(kind: Kind, events: list[Event], size: int) -> None:
     body = written(events, kind, size)
     assert read(body, kind.form) == events

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from yamcs_archive import Event, Filter, FilterError, Severity
 
 MIB = 1 << 20
@@ -49,7 +50,7 @@ def test_any_text_is_a_filter_or_an_error(text: str) -> None:
     answers(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=of_full(300))
 @given(st.lists(pieces, max_size=12).map("".join))
 def test_any_row_of_tokens_is_a_filter_or_an_error(text: str) -> None:
     answers(text)

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from tests.strategies import many, stored_events
 from yamcs_archive import Event
 from yamcs_archive.event_vectors import StoredVectors
@@ -49,7 +50,7 @@ def test_all_columns_lose_nothing(events: list[Event], parts: int) -> None:
 
 
 @given(event_lists)
-@settings(max_examples=30)
+@settings(max_examples=of_full(30))
 def test_parquet_and_ipc_lose_nothing(events: list[Event]) -> None:
     table = table_of(events)
     parquet, stream = BytesIO(), BytesIO()
@@ -66,7 +67,7 @@ def test_parquet_and_ipc_lose_nothing(events: list[Event]) -> None:
 
 
 @given(event_lists)
-@settings(max_examples=20)
+@settings(max_examples=of_full(20))
 def test_frames_of_others_lose_nothing(events: list[Event]) -> None:
     table = table_of(events)
     relation = duckdb.connect().from_arrow(table).project("* exclude (commit)")
@@ -102,7 +103,7 @@ def test_a_dictionary_grows_to_its_bound_and_begins_anew(most: int, monkeypatch:
 
 @pytest.mark.parametrize("bound", ["JOINED_EVENTS", "JOINED_BYTES", "HELD_BYTES"])
 @given(events=event_lists)
-@settings(max_examples=15)
+@settings(max_examples=of_full(15))
 def test_parts_are_the_same_joined_or_not(bound: str, events: list[Event]) -> None:
     whole = table_of(events, len(events))
     with pytest.MonkeyPatch.context() as patch:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from tests.http.conforms import DOCUMENT, parameters
 from tests.http.feeds import Exchange, Feed
 from tests.http.test_api import error_of
@@ -158,7 +159,9 @@ pieces = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=of_full(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.sampled_from(GETS), pieces)
 def test_no_query_string_makes_an_error_of_pythons(core: Feed, path: str, query: str) -> None:
     answer = core("GET", f"{path}?{query}")

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+from tests.examples import of_full
 from tests.http.conforms import DOCUMENT, check, operation, parameters, validator
 from tests.http.lenient import fits, unfit_parameters
 from tests.server.serving import serving
@@ -230,7 +231,7 @@ def call_and_check(case: Case, url: str) -> None:
 
 
 @repeatable.parametrize()
-@settings(BOUNDLESS, max_examples=15, derandomize=True)
+@settings(BOUNDLESS, max_examples=of_full(15), derandomize=True)
 def test_every_answer_is_described_and_none_is_a_fault_of_the_server(case: Case, url: str) -> None:
     call_and_check(case, url)
 

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from tests.http.conforms import DOCUMENT, parameters
 from tests.http.feeds import Answer, Feed, core_feed, wsgi_feed
 from tests.server.serving import WAIT_S, serving
@@ -38,7 +39,7 @@ QUERIED = [
 ]
 
 fixtures_last = settings(
-    max_examples=150,
+    max_examples=of_full(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -233,7 +234,9 @@ lines = st.binary(max_size=60) | st.sampled_from(
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=of_full(80), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(lines)
 def test_bytes_that_are_no_request_do_not_harm_the_server(port: int, line: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=WAIT_S) as connection:

@@ -27,6 +27,7 @@ from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.resources import Resource
 
+from tests.examples import of_full
 from tests.http.feeds import Feed, core_feed, uvicorn_at
 from tests.logging.conftest import logger_of
 from yamcs_archive import Archive, Event, Instance, Severity
@@ -427,7 +428,7 @@ records_of_any_kind = st.builds(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=of_full(150))
 @given(st.lists(records_of_any_kind, max_size=4), st.text(max_size=300), st.text(max_size=5))
 def test_every_record_becomes_a_valid_event_and_always_the_same(
     records: list[LogRecord], service: str, scope: str

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from tests.http.feeds import Feed, core_feed
 from tests.http.history import LIST
 from tests.http.test_api import error_of
@@ -43,7 +44,7 @@ def pages(send: Feed, query: str) -> list[list[EventKey]]:
     return found
 
 
-@settings(max_examples=40)
+@settings(max_examples=of_full(40))
 @given(crowded_keys, st.integers(1, 7), st.booleans(), st.sampled_from(["", "&source=A,AB", "&q=%251%25"]))
 def test_pages_of_equal_times_and_many_sources_lose_and_repeat_nothing(
     keys: list[tuple[int, str, int]], limit: int, ascending: bool, more: str

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.cli.conftest import Run
+from tests.examples import of_full
 from tests.http.feeds import waitress_server
 from tests.strategies import stored_events
 from yamcs_archive import Archive, Event, Severity
@@ -55,7 +56,7 @@ def kept(event: Event) -> Event:
 
 
 @given(st.lists(stored_events, min_size=1, max_size=20, unique_by=lambda event: event.key))
-@settings(max_examples=15)
+@settings(max_examples=of_full(15))
 def test_the_output_of_events_log_is_imported_event_by_event(events: list[Event]) -> None:
     with TemporaryDirectory() as folder:
         there, copy = Path(folder) / "there", Path(folder) / "copy"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from yamcs_archive.server.log_lines import (
     FIELDS,
     LINE_CHARACTERS_MAX,
@@ -34,7 +35,7 @@ def raised(text: str) -> Any:
         return sys.exc_info()
 
 
-@settings(max_examples=60)
+@settings(max_examples=of_full(60))
 @given(st.text(max_size=20) | st.text("\r\n\x0b\x0c\x1b\x1c\x85\u2028\u2029\u202e\0\x7f<5> a", max_size=20))
 def test_any_text_is_one_line_that_can_be_shown_and_json_gives_it_back(text: str) -> None:
     for lines in (TextLines(), JournalLines(), JsonLines(), JournalLines(JsonLines())):

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.examples import of_full
 from yamcs_archive.server.toml_lines import NotTomlError, read_toml
 
 EVERYTHING = '''# [not] a = "table"
@@ -81,7 +82,7 @@ def value(text: str, form: int) -> str:
     return forms[form % len(forms)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=of_full(40))
 @given(st.lists(st.tuples(texts, st.integers(0, 4)), max_size=6))
 def test_no_value_moves_the_lines_of_the_keys_after_it(values: list[tuple[str, int]]) -> None:
     written, expected = "", {}

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 
+from tests.examples import of_full
 from tests.pass_report.reference import Stored
 from tests.pass_report.test_against_reference import histories, report_of
 from yamcs_archive import PassReport
@@ -21,7 +22,7 @@ GAP = {
 }
 
 
-@settings(max_examples=30)
+@settings(max_examples=of_full(30))
 @given(histories())
 def test_a_report_comes_back_as_it_was(events: list[Stored]) -> None:
     found = report_of(events, window=1000, batch=1000)
