@@ -38,6 +38,7 @@ these decides:
 # /etc/yamcs-archive/archive.toml
 [server]
 host = "0.0.0.0"
+users = "users.json"  # beside this file; yamcs-archive users add makes it
 allowed_hosts = ["archive.example"]
 
 [storage]

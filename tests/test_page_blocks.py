@@ -1,4 +1,4 @@
-"""Every block of the pages on operation, HTTP and clients is run as typed, or names the test that tries it.
+"""Every block of the pages on operation, HTTP, clients and settings is run as typed, or names a test of it.
 
 What a command prints has the form that the page shows: numbers, times and paths apart; columns may be wider.
 A shown line that ends in "..." goes on. Commands that never end are interrupted after what is shown.
@@ -30,7 +30,7 @@ from tests.server.certificates import Authority
 from tests.server.serving import Served
 from yamcs_archive import Archive, Event, Instance
 
-PAGES = ("operation", "http", "clients")
+PAGES = ("operation", "http", "clients", "configuration")
 US, START_US = 1_000_000, 1_767_225_600_000_000
 """A second, and the beginning of 2026."""
 
@@ -41,7 +41,12 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-COMMANDS = [text for language, text in blocks_of("operation") if language == "console"]
+CONSOLE = [
+    text
+    for page in ("operation", "configuration")
+    for language, text in blocks_of(page)
+    if language == "console"
+]
 TRIED_ELSEWHERE = {
     "2026-11-30T14:21:18.012Z WARNING": (
         "a disk that is full, and a line of each kind of the log",
@@ -74,6 +79,7 @@ RUN_BY_HAND = {
     '{"progress": {': "test_verification_is_answered_as_shown",
     '{"type": "events"': "test_live_updates_are_as_shown",
     '{"type": "reply"': "test_live_updates_are_as_shown",
+    "# /etc/yamcs-archive/archive.toml": "test_the_commands_of_a_block_print_what_it_shows",
     "from yamcs_archive import Archive\n": "test_the_factory_makes_an_application",
     "from yamcs_archive import Client,": "test_the_example_of_the_client_follows",
 }
@@ -84,7 +90,7 @@ def beginning(text: str, known: Any) -> str | None:
     return next((begin for begin in known if text.startswith(begin)), None)
 
 
-RUN_AS_TYPED = [text for text in COMMANDS if beginning(text, [*TRIED_ELSEWHERE, *RUN_BY_HAND]) is None]
+RUN_AS_TYPED = [text for text in CONSOLE if beginning(text, [*TRIED_ELSEWHERE, *RUN_BY_HAND]) is None]
 
 
 def test_every_block_is_run_or_tried_elsewhere() -> None:
@@ -107,8 +113,11 @@ def form(line: str) -> str:
 
 
 def check_shown(printed: str, shown: str) -> None:
-    """Check that lines have the form of those of the page."""
+    """Check that lines have the form of those of the page; a last line "..." stands for more."""
     said, page = printed.splitlines(), shown.splitlines()
+    if page[-1] == "...":
+        page.pop()
+        del said[len(page) :]
     assert len(said) == len(page), printed
     for line, wanted in zip(said, page, strict=True):
         if wanted.endswith("..."):
@@ -136,7 +145,7 @@ class Shell:
 
     def here(self, text: str) -> str:
         """A text of the page with the paths and addresses of this test."""
-        for path in ("/var/lib/yamcs-archive", "/backups", "/backup", "/run/secrets"):
+        for path in ("/etc/yamcs-archive", "/var/lib/yamcs-archive", "/backups", "/backup", "/run/secrets"):
             text = re.sub(rf"(?<![\w/]){path}\b", f"{self.folder}{path}", text)
         served = r"http://127\.0\.0\.1:8090|http://ops:8090|https://ops\.example"
         if self.served is None and re.search(served, text):
@@ -212,6 +221,12 @@ def prepare(block: str, shell: Shell) -> None:
     if "/run/secrets" in block:
         (shell.folder / "run" / "secrets").mkdir(parents=True)
         (shell.folder / "run" / "secrets" / "ops").write_text("secret")
+    if "/etc/yamcs-archive" in block:
+        (file,) = [text for language, text in blocks_of("configuration") if language == "toml"]
+        folder = shell.folder / "etc" / "yamcs-archive"
+        folder.mkdir(parents=True)
+        (folder / "archive.toml").write_text(shell.here(file))
+        shell.run(f"yamcs-archive users add --users {folder}/users.json reader --no-password")
     if "--data /var/lib" in block:
         (shell.folder / "var" / "lib").mkdir(parents=True)
         (shell.folder / "ops-data").rename(shell.folder / "var" / "lib" / "yamcs-archive")
@@ -249,7 +264,7 @@ def test_serve_says_what_the_page_shows(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_users_log_in_as_typed(shell: Shell) -> None:
-    (block,) = [text for text in COMMANDS if text.startswith("$ yamcs-archive users add")]
+    (block,) = [text for text in CONSOLE if text.startswith("$ yamcs-archive users add")]
     lines = block.splitlines()
     commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     (serve,) = [command for command in commands if " serve " in command]
