@@ -251,6 +251,7 @@ def test_a_queue_that_nobody_empties_is_sent_no_time() -> None:
         for _ in range(3):
             assert woken.wait(WAIT_S)
             woken.clear()
+            assert len(reading.take(10)) == 1
         assert stalled.take(10) == ["x" * (LIVE_QUEUE_BYTES_MAX + 1)]  # and nothing else
         assert calls[0].seq == 0
     finally:
@@ -258,8 +259,9 @@ def test_a_queue_that_nobody_empties_is_sent_no_time() -> None:
         clock.close()
     for thread in clocks():
         thread.join(WAIT_S)
-    clock.add(calls[1])  # a new thread
+    reading.take(10)
     woken.clear()
+    clock.add(calls[1])  # a new thread
     assert woken.wait(WAIT_S)
     clock.remove(calls[1])
     clock.remove(calls[1])

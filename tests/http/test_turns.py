@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from yamcs_archive.http.asgi_threads import Message
-from yamcs_archive.http.live.send_queue import NORMAL, SendQueue
+from yamcs_archive.http.live.send_queue import NORMAL, Burst, SendQueue
 from yamcs_archive.http.live.turns import Turns
-from yamcs_archive.http.live.websocket import _FRAMES_AT_ONCE, _write
+from yamcs_archive.http.live.websocket import _FRAMES_AT_ONCE, FRAMES, _write
 from yamcs_archive.wire.live_frames import JsonFrames
 
 
@@ -19,9 +19,9 @@ def test_one_burst_goes_out_between_two_rounds_of_everything_else(sockets: int) 
     sent = 0
     most_in_a_round = 0
 
-    async def send(_: Message) -> None:
+    async def send(message: Message) -> None:
         nonlocal sent
-        sent += 1
+        sent += len(message[FRAMES])
 
     async def count_rounds() -> None:
         nonlocal most_in_a_round
@@ -36,7 +36,7 @@ def test_one_burst_goes_out_between_two_rounds_of_everything_else(sockets: int) 
         for _ in range(sockets):
             ready = asyncio.Event()
             queue = SendQueue(JsonFrames(), wake=ready.set, give_up=lambda: None)
-            queue.put_events(1, 1, ["{}"] * frames_of_each)
+            queue.put_events(1, 1, Burst.of(["{}"] * frames_of_each))
             queue.close(NORMAL, "Bye")
             writers.append(asyncio.ensure_future(_write(queue, ready, turns, send)))
         rounds = asyncio.ensure_future(count_rounds())

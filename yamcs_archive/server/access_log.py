@@ -13,6 +13,7 @@ from time import perf_counter
 from typing import Any
 from urllib.parse import quote
 
+from yamcs_archive.http.live.websocket import FRAMES
 from yamcs_archive.http.request_and_response import SCOPE_USER
 from yamcs_archive.server.log_lines import FIELDS
 
@@ -77,8 +78,8 @@ class _Answer:
         elif kind == "websocket.accept":
             self.status = _SWITCHING
         elif kind == "websocket.send":
-            text = message.get("text")
-            self.size_bytes += len(message.get("bytes") or b"" if text is None else text.encode())
+            for frame in message.get(FRAMES) or (message.get("bytes"), message.get("text")):
+                self.size_bytes += len(frame.encode() if isinstance(frame, str) else frame or b"")
         elif kind == "websocket.close" and self.status is None:
             self.status = 403  # as ASGI says
         await self._send(message)

@@ -21,8 +21,8 @@ import socket
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-
 from yamcs_archive.http.limits import (
     HEAD_BYTES_MAX,
     HEAD_LINES_MAX,
@@ -32,8 +32,10 @@ from yamcs_archive.http.limits import (
     RECEIVED_PERIOD_S,
     WEBSOCKET_SEND_BYTES,
 )
+from yamcs_archive.http.live.websocket import FRAMES
 from yamcs_archive.server.connections import Connections
 from yamcs_archive.server.moving_bytes import SendingWatch
+from yamcs_archive.server.websocket_frames import written
 
 _TLS_BEGINS = b"\x16"
 """The first byte of a TLS handshake, which no request begins with."""
@@ -282,7 +284,7 @@ class BoundedHttp(_WatchedSending, HttpToolsProtocol):
 
 
 class BoundedWebSocket(_WatchedSending, WebSocketsSansIOProtocol):
-    """A WebSocket. A stop ends it at once if its client does not read."""
+    """A WebSocket. A stop ends it at once if its client does not read. It sends many frames at once."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Bound what the system holds for the client: it lets a buffer grow to megabytes by itself."""
@@ -290,6 +292,22 @@ class BoundedWebSocket(_WatchedSending, WebSocketsSansIOProtocol):
         connection = transport.get_extra_info("socket")
         if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WEBSOCKET_SEND_BYTES)
+
+    async def run_asgi(self) -> None:
+        """Have the application serve it."""
+        cast(dict[str, Any], self.scope["extensions"])[FRAMES] = {}
+        await super().run_asgi()
+
+    async def send(self, message: Any) -> None:
+        """Send what the application says: many frames with as few writes as their size allows."""
+        if FRAMES not in message:
+            await super().send(message)
+            return
+        for part in written(message[FRAMES]):
+            await self.writable.wait()
+            if self.disconnected or self.close_sent or self.transport.is_closing():
+                raise ClientDisconnected
+            self.transport.write(part)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; refuse a handshake that cannot be read, which uvicorn leaves open."""

@@ -2,7 +2,8 @@
 
 1. Events are read from the archive, after a cursor: each once, after its commit, late events too. The writer
    takes no part in it, and nothing runs without a subscription.
-2. An event is encoded once for each subprotocol. Filters are tried for each subscription.
+2. An event is encoded once for each subprotocol, and each filter is tried once, however many subscribe: all
+   who want the same events are given the same burst.
 3. A hub waits for a slow client for a limited time, while further events wait in the archive. Then it
    disconnects the client with the cursor after the last event sent, from which ``events:changes`` continues.
 """
@@ -30,7 +31,7 @@ from yamcs_archive.http.limits import (
     WEBSOCKETS_MAX,
 )
 from yamcs_archive.http.live.beside_events import Clock
-from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, SendQueue
+from yamcs_archive.http.live.send_queue import FAILED, GOING_AWAY, TRY_LATER, Burst, SendQueue
 from yamcs_archive.http.observation import LiveState
 from yamcs_archive.instance import Instance
 from yamcs_archive.results import Change
@@ -56,6 +57,11 @@ class Subscription:
     """Sequence number of its last event in the queue."""
     begin: str = ""
     """The cursor at the time of the subscription, which gets later events only."""
+
+    @property
+    def selection(self) -> tuple[Frames, Filter | None, Sources | None]:
+        """What its events depend on: subscriptions with the same are sent the same."""
+        return self.queue.frames, self.filter, self.sources
 
     def chosen(self, events: Sequence[Event]) -> Sequence[int]:
         """Return the indexes of those events that are sent to it."""
@@ -246,21 +252,13 @@ class _Hub:
     def _give_out(self, changes: Sequence[Change]) -> None:
         touched: dict[SendQueue, None] = {}
         for subscriptions, run in groupby(changes, lambda change: self._pass(change.cursor)):
-            events = [change.event for change in run]
-            tails: dict[Frames, _Tails] = {}
+            bursts = _Bursts([change.event for change in run])
             for subscription in subscriptions:
-                indexes = subscription.chosen(events)
-                if not indexes:
-                    continue
-                queue = subscription.queue
-                tail = tails.get(queue.frames)
-                if tail is None:
-                    tail = tails[queue.frames] = _Tails(queue.frames, events)
-                queue.put_events(
-                    subscription.call, subscription.seq + 1, list(map(tail.__getitem__, indexes))
-                )
-                subscription.seq += len(indexes)
-                touched[queue] = None
+                burst = bursts.of(subscription)
+                if burst.tails:
+                    subscription.queue.put_events(subscription.call, subscription.seq + 1, burst)
+                    subscription.seq += len(burst.tails)
+                    touched[subscription.queue] = None
         for queue in touched:
             queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
@@ -284,14 +282,28 @@ class _Hub:
             subscription.queue.close(code, reason)
 
 
-class _Tails(dict[int, Tail]):
-    """The tail of each event, by its index, encoded when it is first asked for."""
+class _Bursts:
+    """What is sent of some events, made when it is first asked for."""
 
-    def __init__(self, frames: Frames, events: Sequence[Event]) -> None:
-        self._frames, self._events = frames, events
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
+        self._found: dict[tuple[Frames, Filter | None, Sources | None], Burst] = {}
+        self._tails: dict[tuple[Frames, int], Tail] = {}
 
-    def __missing__(self, index: int) -> Tail:
-        tail = self[index] = self._frames.tail(self._events[index])
+    def of(self, subscription: Subscription) -> Burst:
+        """Return what a subscription is sent."""
+        key = subscription.selection
+        burst = self._found.get(key)
+        if burst is None:
+            frames = subscription.queue.frames
+            tails = [self._tail(frames, index) for index in subscription.chosen(self._events)]
+            burst = self._found[key] = Burst.of(tails)
+        return burst
+
+    def _tail(self, frames: Frames, index: int) -> Tail:
+        tail = self._tails.get((frames, index))
+        if tail is None:
+            tail = self._tails[frames, index] = frames.tail(self._events[index])
         return tail
 
 

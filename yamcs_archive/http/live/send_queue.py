@@ -1,8 +1,10 @@
 """The queue of frames to one WebSocket: filled on any thread, emptied by an event loop; no I/O.
 
 1. It is bounded: code that fills it checks whether it is full, and waits or closes it. An entry is a call, a
-   number and the part of the frame that all subscribers share. That part is in memory once for all queues.
+   number and a burst: what is the same in the frames of all subscribers of these events. A burst is in memory
+   once for all queues, and costs a queue the same whether it has one event or hundreds.
 2. Nothing enters a closed queue. Its frames are sent first, then the close.
+3. The sender is woken once, until it has taken everything: who sends nothing for a while costs no wakes.
 """
 
 from __future__ import annotations
@@ -33,11 +35,28 @@ class Closing(NamedTuple):
     reason: str
 
 
+class Burst(NamedTuple):
+    """What is the same in the frames of all subscribers of some events."""
+
+    tails: Sequence[Tail]
+    bytes: int
+    """The memory that its frames take in a queue, roughly."""
+
+    @classmethod
+    def of(cls, tails: Sequence[Tail]) -> Burst:
+        """Return the burst of the tails of some events.
+
+        >>> Burst.of(["{}", "{}"]).bytes
+        244
+        """
+        return cls(tails, sum(map(len, tails)) + _FRAME_BYTES * len(tails))
+
+
 class SendQueue:
     """Frames that wait to be sent.
 
-    ``wake`` is called, on any thread, when there is something to send. ``give_up`` ends the connection
-    without waiting for the client.
+    ``wake`` is called, on any thread, when there is something to send after all before it was taken.
+    ``give_up`` ends the connection without waiting for the client.
 
     >>> from yamcs_archive.wire.live_frames import JsonFrames
     >>> queue = SendQueue(JsonFrames(), wake=lambda: print("wake"), give_up=lambda: None)
@@ -51,23 +70,30 @@ class SendQueue:
         self.give_up = give_up
         self._wake = wake
         self._room = threading.Condition()
-        self._waiting: deque[tuple[int, int, Tail]] = deque()
+        self._waiting: deque[tuple[int, int, Burst]] = deque()
+        self._begun = 0
+        """How many events of the first burst were taken."""
         self._bytes = 0
+        self._is_woken = False
         self.closing: Closing | None = None
 
     def put(self, frame: str | bytes) -> None:
         """Add a ready frame, to be sent with the next :meth:`flush`."""
-        self.put_events(0, 0, [frame])
+        self.put_events(0, 0, Burst.of([frame]))
 
-    def put_events(self, call: int, seq: int, tails: Sequence[Tail]) -> None:
+    def put_events(self, call: int, seq: int, burst: Burst) -> None:
         """Add events for a call, numbered from ``seq`` on, to be sent with the next :meth:`flush`."""
         if self.closing is None:
             with self._room:
-                self._waiting.extend(zip(repeat(call), count(seq), tails, strict=False))
-                self._bytes += sum(map(len, tails)) + _FRAME_BYTES * len(tails)
+                self._waiting.append((call, seq, burst))
+                self._bytes += burst.bytes
 
     def flush(self) -> None:
-        """Wake the sender of the frames."""
+        """Wake the sender of the frames, unless it was woken and has not taken all of them yet."""
+        with self._room:
+            if self._is_woken:
+                return
+            self._is_woken = True
         self._wake()
 
     def close(self, code: int, reason: str) -> None:
@@ -109,9 +135,18 @@ class SendQueue:
         taken: list[str | bytes] = []
         with self._room:
             while self._waiting and len(taken) < frames_max:
-                call, seq, tail = self._waiting.popleft()
-                self._bytes -= len(tail) + _FRAME_BYTES
-                taken.append(self.frames.event(call, seq, tail) if call else tail)
+                call, seq, burst = self._waiting[0]
+                begun, stop = self._begun, self._begun + frames_max - len(taken)
+                tails = burst.tails[begun:stop]
+                if stop < len(burst.tails):
+                    self._begun = stop
+                else:
+                    self._waiting.popleft()
+                    self._begun = 0
+                self._bytes -= Burst.of(tails).bytes
+                taken += map(self.frames.event, repeat(call), count(seq + begun), tails) if call else tails
+            if not self._waiting:
+                self._is_woken = False
             if self._roomy:
                 self._room.notify_all()
         return taken

@@ -25,6 +25,10 @@ from yamcs_archive.http.request_and_response import Response, Work
 if TYPE_CHECKING:
     from yamcs_archive.http.access.authentication import Authentication  # needs the extra
 
+FRAMES = "yamcs_archive.frames"
+"""The extension of a server that sends all frames of a turn for one message: ``websocket.send`` with a list of
+them, instead of ``text`` or ``bytes``, under this name. That takes a tenth of the time."""
+
 _FRAMES_AT_ONCE = 32
 """Frames of a turn: sending them takes a third of the time of the posts of 32 busy connections."""
 _KIND = {str: "text", bytes: "bytes"}
@@ -81,6 +85,8 @@ class Live:
                 look_again()  # what changed since the handshake began
             await send({"type": "websocket.accept", "subprotocol": subprotocol})
             begun.upgraded()
+            if FRAMES not in (scope.get("extensions") or {}):
+                send = _one_by_one(send)
             exchange = asyncio.ensure_future(self._exchange(session, queue, ready, receive, send))
             giving_up = asyncio.ensure_future(given_up.wait())
             try:
@@ -136,11 +142,23 @@ async def _write(queue: SendQueue, ready: asyncio.Event, turns: Turns, send: Sen
         await turns.take()
         while frames := queue.take(_FRAMES_AT_ONCE):
             async with asyncio.timeout(LIVE_SEND_S):
-                for frame in frames:
-                    await send({"type": "websocket.send", _KIND[type(frame)]: frame})
+                await send({"type": "websocket.send", FRAMES: frames})
             await turns.take()
         if closing is not None:
             return
+
+
+def _one_by_one(send: Send) -> Send:
+    """Return how to send the frames of a message to a server that takes one at a time."""
+
+    async def send_each(message: Message) -> None:
+        if FRAMES not in message:
+            await send(message)
+            return
+        for frame in message[FRAMES]:
+            await send({"type": "websocket.send", _KIND[type(frame)]: frame})
+
+    return send_each
 
 
 async def _ended(task: asyncio.Task[Any]) -> None:
