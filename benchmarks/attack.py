@@ -3,7 +3,8 @@
 Each kind of them by itself, and then all together: heads that never end, idle connections, bodies that stop
 half way, and readers of pages, streams and WebSockets that read nothing. Who is cut off comes again at once.
 Runs with and without them take turns, each with events of its own, which the WebSockets are sent. Prints a
-line for each kind, and exits with 1 if the posts beside all of them have less than two thirds of their rate,
+line for each kind, with the processor time that the server took for a post, which tells what a busy machine
+does not change; and exits with 1 if the posts beside all of them have less than two thirds of their rate,
 or the server has used too much memory.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import re
 import select
 import socket
@@ -31,7 +33,7 @@ from benchmarks.contenders.archive import INSTANCE
 from benchmarks.jobs import Job
 from benchmarks.measures.http import figures, load
 from benchmarks.processes import ending_tidily
-from benchmarks.servers import archive_command, running
+from benchmarks.servers import Running, archive_command, running
 from benchmarks.workload import SLAB_EVENTS
 from yamcs_archive import Archive, Event
 from yamcs_archive.server.connections import raise_descriptor_limit
@@ -236,7 +238,7 @@ def _run(folder: Path, turns: Turns, numbers: dict[Kind, int], *, wsgi: bool, to
         attacks = [] if together else [{kind: number} for kind, number in numbers.items()]
         for attack in (*attacks, numbers):
             name = "all together" if attack is numbers else "".join(kind.name for kind in attack)
-            ratio, told = _compared(server.port, turns, attack)
+            ratio, told = _compared(server, turns, attack)
             print(f"{name:13} {told}; memory {_peak_mib(server.pid):.0f} MiB at most", flush=True)
             if attack is numbers and ratio < _RATE_MIN:
                 faults.append(f"posts keep {ratio:.2f} of their rate, less than two thirds")
@@ -261,32 +263,55 @@ class Turns(NamedTuple):
     runs: int
     """Runs in each of these: a long attack begins anew with those who were cut off."""
 
-    def posted(self, port: int) -> tuple[float, float]:
-        """Run, and return the posts a second over all runs, and the greatest p99 of a run in milliseconds."""
-        seconds, slowest_us, posts = 0.0, 0.0, 0
+    def posted(self, server: Running) -> Posted:
+        """Run, and return how it went over all runs."""
+        seconds, slowest_us, posts, sent = 0.0, 0.0, 0, 0
+        before_s = _processor_s(server.pid)
         for job in itertools.islice(self.jobs, self.runs):
-            found = figures(job, load(job, port, _PATH))
+            found = figures(job, load(job, server.port, _PATH))
             seconds += (job.events - job.warm_up) / found["requests_per_s"]
             posts += job.events - job.warm_up
+            sent += job.events
             slowest_us = max(slowest_us, found["latency_us_p99"])
-        return posts / seconds, slowest_us / 1_000
+        processor_us = (_processor_s(server.pid) - before_s) / sent * 1e6
+        return Posted(posts / seconds, slowest_us / 1_000, processor_us)
 
 
-def _compared(port: int, turns: Turns, numbers: dict[Kind, int]) -> tuple[float, str]:
+class Posted(NamedTuple):
+    """How posts went."""
+
+    rate: float
+    """A second."""
+    p99_ms: float
+    """The greatest of a run."""
+    processor_us: float
+    """Processor time of the server for a post, with all else that it did meanwhile."""
+
+
+def _compared(server: Running, turns: Turns, numbers: dict[Kind, int]) -> tuple[float, str]:
     """Return the share of the rate that is left beside an attack, and what is to be told of it."""
-    alone, beside, slowest_ms, cut_off = [], [], 0.0, 0
+    alone: list[Posted] = []
+    beside: list[Posted] = []
+    cut_off = 0
     for _ in range(turns.repeats):
-        alone.append(turns.posted(port)[0])
-        with attacked(port, numbers) as attack:
-            rate, latency_ms = turns.posted(port)
-        beside.append(rate)
-        slowest_ms = max(slowest_ms, latency_ms)
+        alone.append(turns.posted(server))
+        with attacked(server.port, numbers) as attack:
+            beside.append(turns.posted(server))
         cut_off += sum(attack.cut_off.values())
-    ratio = median(beside) / median(alone)
-    rates = f"{median(alone):6.0f} posts/s alone, {median(beside):6.0f} beside them ({ratio:.2f})"
+    rates = [median(each.rate for each in runs) for runs in (alone, beside)]
+    times_us = [median(each.processor_us for each in runs) for runs in (alone, beside)]
+    ratio = rates[1] / rates[0]
     return ratio, (
-        f"{sum(numbers.values()):5} clients: {rates}, p99 {slowest_ms:.0f} ms, {cut_off} times cut off"
+        f"{sum(numbers.values()):5} clients: {rates[0]:6.0f} posts/s alone, {rates[1]:6.0f} beside them"
+        f" ({ratio:.2f}), of the server {times_us[0]:.0f} and {times_us[1]:.0f} us each"
+        f" ({times_us[0] / times_us[1]:.2f}), p99 {max(each.p99_ms for each in beside):.0f} ms,"
+        f" {cut_off} times cut off"
     )
+
+
+def _processor_s(process: int) -> float:
+    times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_mib(process: int) -> float:

@@ -9,21 +9,34 @@ from collections.abc import Sequence
 import pytest
 
 from yamcs_archive import Event, Instance
+from yamcs_archive.access.permissions import Sources
+from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.http.live import hub, send_queue
 from yamcs_archive.http.live.hub import Hubs, Subscription
 from yamcs_archive.http.live.send_queue import SendQueue
-from yamcs_archive.wire.live_frames import JsonFrames
+from yamcs_archive.wire.live_frames import Frames, JsonFrames, ProtobufFrames
+from yamcs_archive.wire.pb import yamcs_archive_live_pb2 as live
+from yamcs_archive.wire.pb import yamcs_archive_today_pb2 as today
 
 WAIT_S = 60
+JSON = JsonFrames()
 
 
 class Client:
     """A subscriber, and the messages that were sent to it."""
 
-    def __init__(self, hubs: Hubs, sim: Instance) -> None:
+    def __init__(
+        self,
+        hubs: Hubs,
+        sim: Instance,
+        wanted: Filter | None = None,
+        *,
+        frames: Frames | None = None,
+        sources: Sources | None = None,
+    ) -> None:
         self.arrived, self.closed = threading.Event(), threading.Event()
-        self._queue = SendQueue(JsonFrames(), wake=self._wake, give_up=lambda: None)
-        self._subscription = Subscription(1, sim, None, self._queue)
+        self._queue = SendQueue(frames or JSON, wake=self._wake, give_up=lambda: None)
+        self._subscription = Subscription(1, sim, wanted, self._queue, sources)
         self._got: list[str] = []
         hubs.subscribe(self._subscription)
 
@@ -40,8 +53,16 @@ class Client:
         while len(self._got) < count:
             assert self.arrived.wait(WAIT_S), self._got
             self.arrived.clear()
-            self._got += [json.loads(frame)["data"]["message"] for frame in self._queue.take(100)]
+            self._got += map(_message, self._queue.take(100))
         return self._got
+
+
+def _message(frame: str | bytes) -> str:
+    if isinstance(frame, str):
+        found: str = json.loads(frame)["data"]["message"]
+        return found
+    value: bytes = live.ServerMessage.FromString(frame).data.value
+    return today.Event.FromString(value).message
 
 
 def test_an_event_that_is_stored_while_a_client_subscribes_keeps_no_later_one_from_it(
@@ -104,5 +125,38 @@ def test_a_hub_whose_last_client_was_cut_off_makes_room_for_another_one(
         second = Client(hubs, sim)
         sim.append(Event("for the second"))
         assert second.messages(1) == ["for the second"]
+    finally:
+        hubs.close()
+
+
+def test_all_who_want_the_same_get_it_and_a_filter_is_tried_once_for_all_of_them(sim: Instance) -> None:
+    tried: list[str] = []
+
+    class Counted(Filter):
+        """A filter that notes what it is tried on."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__(text)
+            matches = self.matches
+            self.matches = lambda event: tried.append(event.message) is None and matches(event)  # type: ignore[misc,func-returns-value]  # a final attribute
+
+    hubs = Hubs()
+    clients = [Client(hubs, sim, Counted("step")) for _ in range(3)]
+    others = [Client(hubs, sim, Counted("other")), Client(hubs, sim)]
+    binary = Client(hubs, sim, Counted("step"), frames=ProtobufFrames())
+    limited = [Client(hubs, sim, sources=Sources(["GNC"])) for _ in range(2)]
+    try:
+        sim.append_many(
+            Event(message, source=source)
+            for message, source in (("step 1", "GNC"), ("other", "AOCS"), ("step 2", "AOCS"))
+        )
+        assert others[1].messages(3) == ["step 1", "other", "step 2"]
+        for client in (*clients, binary):
+            assert client.messages(2) == ["step 1", "step 2"]
+        assert others[0].messages(1) == ["other"]
+        for client in limited:
+            assert client.messages(1) == ["step 1"]
+        # Once for JSON, once for protobuf, and once for the other filter.
+        assert sorted(tried) == sorted(["step 1", "other", "step 2"] * 3)
     finally:
         hubs.close()

@@ -9,7 +9,7 @@ import pytest
 from yamcs_archive.http.asgi_threads import Message
 from yamcs_archive.http.live.send_queue import NORMAL, Burst, SendQueue
 from yamcs_archive.http.live.turns import Turns
-from yamcs_archive.http.live.websocket import _FRAMES_AT_ONCE, FRAMES, _write
+from yamcs_archive.http.live.websocket import _FRAMES_AT_ONCE, FRAMES, _one_by_one, _write
 from yamcs_archive.wire.live_frames import JsonFrames
 
 
@@ -65,3 +65,23 @@ def test_who_stops_waiting_for_a_turn_holds_up_nobody() -> None:
         return came
 
     assert asyncio.run(asyncio.wait_for(run(), 60)) == [1, 2, 4, 5]
+
+
+def test_a_server_without_the_extension_is_sent_the_frames_one_by_one() -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def run() -> None:
+        each = _one_by_one(send)
+        await each({"type": "websocket.send", FRAMES: ["a", b"b", ""]})
+        await each({"type": "websocket.close", "code": 1000})
+
+    asyncio.run(run())
+    assert sent == [
+        {"type": "websocket.send", "text": "a"},
+        {"type": "websocket.send", "bytes": b"b"},
+        {"type": "websocket.send", "text": ""},
+        {"type": "websocket.close", "code": 1000},
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from yamcs_archive.http.live.websocket import FRAMES
 from yamcs_archive.http.request_and_response import note_user
 from yamcs_archive.server.access_log import ACCESS, PATH_CHARACTERS_MAX, AccessLog
 from yamcs_archive.server.log_lines import FIELDS, TextLines
@@ -158,10 +159,11 @@ def test_frames_of_a_websocket_are_counted(logged: Line) -> None:
     frames: list[dict[str, Any]] = [
         {"type": "websocket.send", "text": "é"},
         {"type": "websocket.send", "bytes": b"abc"},
+        {"type": "websocket.send", FRAMES: ["é", b"ab", "", "c"]},
     ]
     close = {"type": "websocket.close", "code": 1000}
     scope = {"type": "websocket", "raw_path": b"/w"}
-    assert logged(app(accept, *frames, close), **scope)[0] == '192.0.2.1 - "GET /w" 101 5'
+    assert logged(app(accept, *frames, close), **scope)[0] == '192.0.2.1 - "GET /w" 101 10'
     assert logged(app(close), **scope)[0] == '192.0.2.1 - "GET /w" 403 0'
     refused: list[dict[str, Any]] = [
         {"type": "websocket.http.response.start", "status": 404, "headers": []},

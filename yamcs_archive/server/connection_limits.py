@@ -23,6 +23,7 @@ from typing import Any, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
 from yamcs_archive.http.limits import (
     HEAD_BYTES_MAX,
     HEAD_LINES_MAX,

@@ -43,6 +43,10 @@ STOPS = "the server stops"
 _MOVED = "the instance was renamed or deleted"
 
 
+Selection = tuple[Frames, Filter | None, Sources | None]
+"""What a subscription's events depend on: those with the same are sent the same."""
+
+
 @dataclass(eq=False)
 class Subscription:
     """A client's request for the events of one instance, over one WebSocket."""
@@ -58,10 +62,8 @@ class Subscription:
     begin: str = ""
     """The cursor at the time of the subscription, which gets later events only."""
 
-    @property
-    def selection(self) -> tuple[Frames, Filter | None, Sources | None]:
-        """What its events depend on: subscriptions with the same are sent the same."""
-        return self.queue.frames, self.filter, self.sources
+    def __post_init__(self) -> None:
+        self.selection: Selection = self.queue.frames, self.filter, self.sources
 
     def chosen(self, events: Sequence[Event]) -> Sequence[int]:
         """Return the indexes of those events that are sent to it."""
@@ -255,10 +257,11 @@ class _Hub:
             bursts = _Bursts([change.event for change in run])
             for subscription in subscriptions:
                 burst = bursts.of(subscription)
-                if burst.tails:
-                    subscription.queue.put_events(subscription.call, subscription.seq + 1, burst)
-                    subscription.seq += len(burst.tails)
-                    touched[subscription.queue] = None
+                if count := len(burst.tails):
+                    queue = subscription.queue
+                    queue.put_events(subscription.call, subscription.seq + 1, burst)
+                    subscription.seq += count
+                    touched[queue] = None
         for queue in touched:
             queue.flush()
         until_s = monotonic() + LIVE_PATIENCE_S  # for all queues together
@@ -287,7 +290,7 @@ class _Bursts:
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._events = events
-        self._found: dict[tuple[Frames, Filter | None, Sources | None], Burst] = {}
+        self._found: dict[Selection, Burst] = {}
         self._tails: dict[tuple[Frames, int], Tail] = {}
 
     def of(self, subscription: Subscription) -> Burst:

@@ -69,8 +69,13 @@ class SendQueue:
         self.frames = frames
         self.give_up = give_up
         self._wake = wake
-        self._room = threading.Condition()
-        self._waiting: deque[tuple[int, int, Burst]] = deque()
+        self._guard = threading.Lock()
+        self._room = threading.Condition(self._guard)
+        # Entries by column: a tuple for each is an object that every full garbage collection looks at. With
+        # 200 clients that read nothing it took 0.1 s each time, in which nothing was answered.
+        self._calls: deque[int] = deque()
+        self._seqs: deque[int] = deque()
+        self._bursts: deque[Burst] = deque()
         self._begun = 0
         """How many events of the first burst were taken."""
         self._bytes = 0
@@ -84,17 +89,19 @@ class SendQueue:
     def put_events(self, call: int, seq: int, burst: Burst) -> None:
         """Add events for a call, numbered from ``seq`` on, to be sent with the next :meth:`flush`."""
         if self.closing is None:
-            with self._room:
-                self._waiting.append((call, seq, burst))
+            with self._guard:
+                self._calls.append(call)
+                self._seqs.append(seq)
+                self._bursts.append(burst)
                 self._bytes += burst.bytes
 
     def flush(self) -> None:
         """Wake the sender of the frames, unless it was woken and has not taken all of them yet."""
-        with self._room:
-            if self._is_woken:
-                return
+        # Without the guard: the sender clears the flag once it has found nothing more, and whoever sets it
+        # wakes the sender after that.
+        if not self._is_woken:
             self._is_woken = True
-        self._wake()
+            self._wake()
 
     def close(self, code: int, reason: str) -> None:
         """Accept no more frames, and close once all are sent; only the first call counts."""
@@ -134,18 +141,19 @@ class SendQueue:
         """Remove and return up to ``frames_max`` frames, oldest first."""
         taken: list[str | bytes] = []
         with self._room:
-            while self._waiting and len(taken) < frames_max:
-                call, seq, burst = self._waiting[0]
-                begun, stop = self._begun, self._begun + frames_max - len(taken)
-                tails = burst.tails[begun:stop]
+            while self._bursts and len(taken) < frames_max:
+                call, seq, burst = self._calls[0], self._seqs[0] + self._begun, self._bursts[0]
+                stop = self._begun + frames_max - len(taken)
+                tails = burst.tails[self._begun : stop]
                 if stop < len(burst.tails):
                     self._begun = stop
                 else:
-                    self._waiting.popleft()
                     self._begun = 0
+                    for column in (self._calls, self._seqs, self._bursts):
+                        column.popleft()
                 self._bytes -= Burst.of(tails).bytes
-                taken += map(self.frames.event, repeat(call), count(seq + begun), tails) if call else tails
-            if not self._waiting:
+                taken += map(self.frames.event, repeat(call), count(seq), tails) if call else tails
+            if not self._bursts:
                 self._is_woken = False
             if self._roomy:
                 self._room.notify_all()
