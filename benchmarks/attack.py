@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import os
 import re
 import select
 import socket
@@ -32,7 +31,7 @@ import msgspec
 from benchmarks.contenders.archive import INSTANCE
 from benchmarks.jobs import Job
 from benchmarks.measures.http import figures, load
-from benchmarks.processes import ending_tidily
+from benchmarks.processes import ending_tidily, processor_s
 from benchmarks.servers import Running, archive_command, running
 from benchmarks.workload import SLAB_EVENTS
 from yamcs_archive import Archive, Event
@@ -266,14 +265,14 @@ class Turns(NamedTuple):
     def posted(self, server: Running) -> Posted:
         """Run, and return how it went over all runs."""
         seconds, slowest_us, posts, sent = 0.0, 0.0, 0, 0
-        before_s = _processor_s(server.pid)
+        before_s = processor_s(server.pid)
         for job in itertools.islice(self.jobs, self.runs):
             found = figures(job, load(job, server.port, _PATH))
             seconds += (job.events - job.warm_up) / found["requests_per_s"]
             posts += job.events - job.warm_up
             sent += job.events
             slowest_us = max(slowest_us, found["latency_us_p99"])
-        processor_us = (_processor_s(server.pid) - before_s) / sent * 1e6
+        processor_us = (processor_s(server.pid) - before_s) / sent * 1e6
         return Posted(posts / seconds, slowest_us / 1_000, processor_us)
 
 
@@ -307,11 +306,6 @@ def _compared(server: Running, turns: Turns, numbers: dict[Kind, int]) -> tuple[
         f" ({times_us[0] / times_us[1]:.2f}), p99 {max(each.p99_ms for each in beside):.0f} ms,"
         f" {cut_off} times cut off"
     )
-
-
-def _processor_s(process: int) -> float:
-    times = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]
-    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak_mib(process: int) -> float:

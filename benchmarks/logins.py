@@ -1,7 +1,8 @@
 """What a login costs: single POSTs a second with no users, HTTP Basic, tokens, and over TLS.
 
 The servers take turns, so that a change of the machine's speed meets all of them; what counts are the ratios
-to the server without users.
+to the server without users. The second ratio is of the processor time that the server takes for a POST: other
+work on the machine changes it less than the rate.
 
     python -m benchmarks.logins --posts 20000 --rounds 5
 """
@@ -15,13 +16,16 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import msgspec
 
 from benchmarks.contenders.archive import INSTANCE
 from benchmarks.jobs import Job
 from benchmarks.measures.http import load, path
+from benchmarks.processes import processor_s
 from benchmarks.servers import archive_command, running
+from benchmarks.workload import SLAB_EVENTS
 from yamcs_archive.access.administration import add_token, add_user
 from yamcs_archive.access.login_tokens import Kind, LoginTokens
 from yamcs_archive.access.passwords import hashed
@@ -64,8 +68,17 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     return certificate, key
 
 
-def measured(job: Job, case: str) -> float:
-    """Return the POSTs a second to a new server."""
+class Measured(NamedTuple):
+    """What a new server did."""
+
+    rate: float
+    """POSTs a second."""
+    processor_us: float
+    """Processor time for a POST."""
+
+
+def measured(job: Job, case: str) -> Measured:
+    """Return what a new server does."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         command = archive_command(folder, INSTANCE)
@@ -79,12 +92,19 @@ def measured(job: Job, case: str) -> float:
             job = msgspec.structs.replace(job, authorization=_authorization(case, file))
             command += ["--users", str(file)]
         with running(command) as server:
-            report = load(job, server.port, path(job, INSTANCE))
-    return len(report.latencies_ns) / report.elapsed_ns * 1e9
+            load(msgspec.structs.replace(job, events=job.warm_up), server.port, path(job, INSTANCE))
+            before_s = processor_s(server.pid)
+            report = load(msgspec.structs.replace(job, skip=SLAB_EVENTS), server.port, path(job, INSTANCE))
+            processor_us = (processor_s(server.pid) - before_s) / job.events * 1e6
+    return Measured(len(report.latencies_ns) / report.elapsed_ns * 1e9, processor_us)
+
+
+def _medians(found: list[Measured]) -> Measured:
+    return Measured(median(one.rate for one in found), median(one.processor_us for one in found))
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, and print the median of each case with its ratio to the first."""
+    """Measure, and print the medians of each case with their ratios to the first."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.logins", description=__doc__)
     parser.add_argument("--posts", type=int, default=20_000)
     parser.add_argument("--connections", type=int, default=32)
@@ -99,14 +119,16 @@ def main(arguments: list[str] | None = None) -> int:
         connections=given.connections,
         warm_up=min(500, given.posts // 4),  # the one check of the password that a minute has is in there
     )
-    found: dict[str, list[float]] = {case: [] for case in CASES}
+    found: dict[str, list[Measured]] = {case: [] for case in CASES}
     for _ in range(given.rounds):
         for case in CASES:
             found[case].append(measured(job, case))
-    base = median(found[CASES[0]])
-    for case, rates in found.items():
-        spread = f"{min(rates):,.0f} to {max(rates):,.0f}"
-        print(f"{case:<16} {median(rates):9,.0f} POSTs a second ({spread})  {median(rates) / base:.2f}")
+    base, base_us = _medians(found[CASES[0]])
+    for case, each in found.items():
+        rate, processor_us = _medians(each)
+        spread = f"{min(one.rate for one in each):,.0f} to {max(one.rate for one in each):,.0f}"
+        shares = f"{rate / base:.2f}  {processor_us:5.0f} us of the processor  {base_us / processor_us:.2f}"
+        print(f"{case:<16} {rate:9,.0f} POSTs a second ({spread})  {shares}")
     return 0
 
 

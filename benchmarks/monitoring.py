@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import os
 import sys
 import tempfile
 import threading
@@ -23,21 +22,8 @@ from benchmarks import processes
 from benchmarks.contenders.archive import INSTANCE
 from benchmarks.jobs import Job
 from benchmarks.measures.http import load, path
+from benchmarks.processes import processor_s
 from benchmarks.servers import Running, archive_command, running
-
-_TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
-_UTIME, _STIME = 11, 12
-"""Fields of ``/proc/PID/stat``, counted after the name of the command."""
-
-
-def cpu_s(pid: int) -> float:
-    """Return the processor time of a process so far, in seconds.
-
-    >>> cpu_s(os.getpid()) > 0
-    True
-    """
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[_UTIME]) + int(fields[_STIME])) / _TICKS_A_SECOND
 
 
 @contextmanager
@@ -63,9 +49,9 @@ def _scraping(port: int, every_s: float) -> Iterator[list[int]]:
 
 def _posted(server: Running, job: Job) -> float:
     """Return the processor time of each POST, in microseconds."""
-    before_s = cpu_s(server.pid)
+    before_s = processor_s(server.pid)
     load(job, server.port, path(job, INSTANCE))
-    return (cpu_s(server.pid) - before_s) / job.events * 1e6
+    return (processor_s(server.pid) - before_s) / job.events * 1e6
 
 
 def measured(job: Job, case: str) -> float:

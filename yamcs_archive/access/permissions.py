@@ -112,18 +112,18 @@ class Rights:
 
         Without an instance: whether it is given for all of them.
         """
-        return self._of(permission, instance)[0]
+        found = self._found.get((permission, instance))
+        return (self._of(permission, instance) if found is None else found)[0]
 
     def sources(self, permission: Permission, instance: str) -> Sources | None:
         """Return the sources of an instance that the permission is for; None if it is for all of them."""
-        return self._of(permission, instance)[1]
+        found = self._found.get((permission, instance))
+        return (self._of(permission, instance) if found is None else found)[1]
 
     def _of(self, permission: Permission, instance: str | None) -> tuple[bool, Sources | None]:
-        found = self._found.get((permission, instance))
-        if found is None:
-            if len(self._found) >= _KEPT:
-                self._found.clear()
-            found = self._found[permission, instance] = self._looked_up(permission, instance)
+        if len(self._found) >= _KEPT:
+            self._found.clear()
+        found = self._found[permission, instance] = self._looked_up(permission, instance)
         return found
 
     def _looked_up(self, permission: Permission, instance: str | None) -> tuple[bool, Sources | None]:

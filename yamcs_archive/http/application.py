@@ -107,30 +107,25 @@ class Application:
     ) -> Response | Exchange | Future[Response | Exchange]:
         """Have the request of a caller accepted, once it is known who that is."""
         authentication = self.services.authentication
-
-        def accepted(caller: Caller | None) -> Response | Exchange:
-            try:
-                accept(caller)
-            except ArchiveError as error:
-                return exchange.refuse(error)
-            return exchange
-
-        def end(found: Future[Caller]) -> None:
-            error = found.exception()
-            if error is None:
-                begun.set_result(accepted(found.result()))
-            elif isinstance(error, ArchiveError):
-                begun.set_result(exchange.refuse(error))
-            else:
-                begun.set_exception(error)
-
         try:
             caller = self.services.guest if authentication is None else authentication.caller(exchange.head)
+            if not isinstance(caller, Future):
+                accept(caller)
+                return exchange
         except ArchiveError as error:
             return exchange.refuse(error)
-        if not isinstance(caller, Future):
-            return accepted(caller)
         begun: Future[Response | Exchange] = Future()
+
+        def end(found: Future[Caller]) -> None:
+            try:
+                accept(found.result())
+            except ArchiveError as error:
+                begun.set_result(exchange.refuse(error))
+            except BaseException as error:
+                begun.set_exception(error)
+            else:
+                begun.set_result(exchange)
+
         caller.add_done_callback(end)
         return begun
 

@@ -4,14 +4,15 @@
    changed, when a login is not known, and once a second. If they cannot be read, the users before it stay,
    and the log says what is wrong. One look serves all requests that an event loop begins in one round: the
    system call itself takes a microsecond, but hands the interpreter to another thread.
-2. Everything that is remembered is compared with the users of now.
+2. Everything that is remembered holds for one version of the users: a change of them, of their tokens or
+   of the ended logins is another version.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,13 +24,14 @@ from typing import NamedTuple
 
 from yamcs_archive.access import users_file
 from yamcs_archive.access.callers import Caller
-from yamcs_archive.access.login_tokens import Kind, LoginToken, LoginTokens
+from yamcs_archive.access.login_tokens import Kind, LoginTokens
 from yamcs_archive.access.permissions import Permission
 from yamcs_archive.access.signing_keys import ensure_keys, read_keys
 from yamcs_archive.access.users import TOKEN_PREFIX, Users
 from yamcs_archive.errors import InvalidInputError, shown
+from yamcs_archive.http.access.known_headers import Known, KnownHeaders
 from yamcs_archive.http.access.password_checks import PasswordChecks
-from yamcs_archive.http.access.presented import Means, Presented, presented
+from yamcs_archive.http.access.presented import Means, Presented, counting_header, presented
 from yamcs_archive.http.access.proxies import Proxies
 from yamcs_archive.http.errors import forbidden, unauthorized
 from yamcs_archive.http.request_and_response import Head
@@ -41,8 +43,8 @@ WATCH_S = 1.0
 _PAIR_S = 440
 """Time for which a new pair of tokens is given again for the same refresh token, in seconds: the life of the
 access token, less the minute in which clients renew it."""
-_TOKENS_MAX = 1_000
-"""Number of login tokens whose signature is known to be right, and of new pairs that are remembered."""
+_PAIRS_MAX = 1_000
+"""Number of new pairs that are remembered."""
 _ENDED_MAX = 100_000
 """Number of ended logins of pages that are remembered until they expire."""
 
@@ -87,7 +89,7 @@ class Authentication:
             if path.exists():
                 ensure_keys(path)
         self._snapshot = self._read()
-        self._known: OrderedDict[tuple[Kind, bytes], LoginToken] = OrderedDict()
+        self._headers = KnownHeaders()
         self._pairs: OrderedDict[str, tuple[Pair, float]] = OrderedDict()
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._listeners: list[Callable[[], None]] = []
@@ -107,21 +109,42 @@ class Authentication:
         name = self.proxies.user(head)
         if name is not None:
             return self._named_by_proxy(name)
+        header = counting_header(head.headers)
+        if header is None:
+            return None
+        digest = self._headers.digest(header)
+        version = self.version()  # before anything is found out: what changes meanwhile is of a later one
+        known = self._headers.caller(digest, version)
+        if known is not None:
+            return known
         given = presented(head.headers)
         if given is None:
             return None
+        found, until_s, now_s = self._presented(given, head)
+        if isinstance(found, Caller):
+            self._headers.note(digest, Known(found, version, until_s, now_s))
+        return found
+
+    def _presented(
+        self, given: Presented, head: Head
+    ) -> tuple[Caller | Future[Caller], float, Callable[[], float]]:
+        """Return who presents something, until when that is so, and by which clock; HttpError if nobody."""
         if given.means is Means.PASSWORD:
-            return self.checks.caller(given.name, given.secret, self.proxies.client(head))
-        found = self._with_token(given)
-        if found is None:
+            found = self.checks.caller(given.name, given.secret, self.proxies.client(head))
+            is_known = isinstance(found, Caller)
+            until_s = self.checks.remembered_until_s(given.name, given.secret) if is_known else 0.0
+            return found, until_s, self.checks.now_s
+        token = self._with_token(given)
+        if token is None:
             error = unauthorized()
             error.why = f"a wrong {given.means.name.lower()}, from {self.proxies.client(head)}"
             raise error
-        return found
+        return *token, self._now_s
 
     def version(self) -> int:
         """Return a number that is another one after users, tokens or ended logins have changed."""
-        self._current()
+        if self._looked_in_round_of != threading.get_ident():
+            self._current()
         return self._version
 
     def still(self, caller: Caller, head: Head) -> Caller | None:
@@ -131,7 +154,8 @@ class Authentication:
         """
         given = None if self.proxies.user(head) is not None else presented(head.headers)
         if given is not None and given.means is not Means.PASSWORD:
-            found = self._with_token(given, expired=True)
+            token = self._with_token(given, expired=True)
+            found = None if token is None else token[0]
         else:
             found = self.users().caller(caller.name)
         if found is None or (found.name, found.epoch) != (caller.name, caller.epoch):
@@ -159,7 +183,7 @@ class Authentication:
                 return known[0]
             pair = _pair(snapshot.tokens, found.caller)
             self._pairs[found.number] = pair, now_s + _PAIR_S
-            while len(self._pairs) > _TOKENS_MAX:
+            while len(self._pairs) > _PAIRS_MAX:
                 self._pairs.popitem(last=False)
         return pair
 
@@ -198,35 +222,23 @@ class Authentication:
             raise forbidden(f"user {shown(name)}, whom the proxy names, is not a user of this server")
         return caller
 
-    def _with_token(self, given: Presented, *, expired: bool = False) -> Caller | None:
-        """Return the caller with a token; ``expired``: it may be one that has expired."""
+    def _with_token(self, given: Presented, *, expired: bool = False) -> tuple[Caller, float] | None:
+        """Return the caller with a token, and when that ends; ``expired``: it may have ended."""
         snapshot = self._current()
         if given.means is Means.KEY or given.secret.startswith(TOKEN_PREFIX):
             usable = given.means in (Means.KEY, Means.TOKEN)
-            return snapshot.users.caller_with_token(given.secret) if usable else None
+            caller = snapshot.users.caller_with_token(given.secret) if usable else None
+            return None if caller is None else (caller, math.inf)
         if given.means is Means.UNREADABLE:
             return None
         kind = Kind.SESSION if given.means is Means.SESSION else Kind.ACCESS
-        key = kind, hashlib.sha256(given.secret.encode(errors="replace")).digest()
-        with self._guard:
-            known = self._known.get(key)
-        if known is not None and (expired or known.expires > self._now_s()):
-            caller = snapshot.users.caller(known.caller.name)
-            if caller is known.caller:  # the users are those of then
-                return None if known.number in self._ended else caller
         found = snapshot.tokens.read(given.secret, snapshot.users, kind, expired=expired)
         if found is None:  # perhaps by a key that is new
             snapshot = self.reload()
             found = snapshot.tokens.read(given.secret, snapshot.users, kind, expired=expired)
         if found is None or found.number in self._ended:
             return None
-        if found.expires <= self._now_s():
-            return found.caller
-        with self._guard:
-            self._known[key] = found
-            while len(self._known) > _TOKENS_MAX:
-                self._known.popitem(last=False)
-        return found.caller
+        return found.caller, found.expires
 
     # The files
 
@@ -235,9 +247,10 @@ class Authentication:
 
     def _read(self) -> _Snapshot:
         states = self._states()  # before: what is written meanwhile is read again
-        return _Snapshot(
-            states, Users(users_file.read_document(self._path)), LoginTokens(read_keys(self._path))
-        )
+        return _Snapshot(states, Users(users_file.read_document(self._path)), self._tokens())
+
+    def _tokens(self) -> LoginTokens:
+        return LoginTokens(read_keys(self._path), self._now_s)
 
     def _read_again(self, states: tuple[object, object]) -> list[str]:
         """Read both files, and take each that can be read; return what is wrong with the others."""
@@ -248,7 +261,7 @@ class Authentication:
         except InvalidInputError as error:
             faults.append(f"the users stay as they were: {error}")
         try:
-            snapshot = snapshot._replace(tokens=LoginTokens(read_keys(self._path)))
+            snapshot = snapshot._replace(tokens=self._tokens())
         except InvalidInputError as error:
             faults.append(f"the keys stay as they were: {error}")
         self._snapshot = snapshot
@@ -285,7 +298,7 @@ class Authentication:
                     _log.error("%s", fault)
             self._said = faults
             self._version += 1
-            self._known.clear()
+            self._headers.clear()
             self._pairs.clear()
             if not faults:
                 _log.info("the users file was read again: %d users", len(self._snapshot.users))

@@ -68,7 +68,7 @@ class PasswordChecks:
         waiting_max: int | None = None,
     ) -> None:
         """``waiting_max``: largest number of checks that wait or run; None: 64."""
-        self._users, self._now_s = users, now_s
+        self._users, self.now_s = users, now_s
         self._waiting_max = waiting_max
         self._failed = FailedLogins(now_s)
         self._key = secrets.token_bytes(32)
@@ -89,7 +89,7 @@ class PasswordChecks:
         key = digest, network_of(address)
         with self._guard:
             right = self._remembered.get(digest)
-            if right is not None and user is not None and right.is_of(user, self._now_s()):
+            if right is not None and user is not None and right.is_of(user, self.now_s()):
                 return user
             if (running := self._running.get(key)) is not None:
                 return running
@@ -114,9 +114,15 @@ class PasswordChecks:
             raise error from None
         return found
 
+    def remembered_until_s(self, name: str, password: str) -> float:
+        """Return until when a right password is remembered, by ``now_s``; 0 if it is not."""
+        with self._guard:
+            right = self._remembered.get(self._digest(name, password))
+        return 0.0 if right is None else right.until_s
+
     def _check(self, found: Future[Caller], digest: bytes, name: str, password: str, address: str) -> None:
         """Check a password; on a thread. Whatever happens, the future is completed."""
-        key, began_s = (digest, network_of(address)), self._now_s()
+        key, began_s = (digest, network_of(address)), self.now_s()
         caller: Caller | None = None
         known: Caller | None = None
         error: BaseException | None = None
@@ -133,7 +139,7 @@ class PasswordChecks:
                 self._known.move_to_end(key[1])
                 while len(self._known) > _KNOWN_MAX:
                     self._known.popitem(last=False)
-                self._remembered[digest] = _Right(caller.epoch, self._now_s() + REMEMBERED_S)
+                self._remembered[digest] = _Right(caller.epoch, self.now_s() + REMEMBERED_S)
                 while len(self._remembered) > _REMEMBERED_MAX:
                     self._remembered.popitem(last=False)
                 self._running.pop(key, None)
@@ -146,7 +152,7 @@ class PasswordChecks:
             _log.warning("a login failed: %s, from %s", who, address)
             self._failed.note(address)
             error = unauthorized()
-        self._fail_later(found, key, error, WRONG_S - (self._now_s() - began_s))
+        self._fail_later(found, key, error, WRONG_S - (self.now_s() - began_s))
 
     def _fail_later(
         self, found: Future[Caller], key: tuple[bytes, str], error: BaseException, wait_s: float

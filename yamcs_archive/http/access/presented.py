@@ -15,6 +15,9 @@ from typing import NamedTuple
 SESSION_COOKIE = "yamcs_archive_session"
 TOKEN_COOKIE = "access_token"  # noqa: S105  # its name only
 
+_COUNTING = ("authorization", "x-api-key", "cookie")
+"""The headers that count, the first one before the others."""
+
 
 class Means(Enum):
     """How a request says who sends it."""
@@ -39,6 +42,21 @@ class Presented(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Presented({self.means.name})"  # the rest may not be shown or logged
+
+
+def counting_header(headers: Mapping[str, str]) -> str | None:
+    """Return the header that may say who sends a request, with its name; None if there is none.
+
+    What :func:`presented` returns depends on this text alone.
+
+    >>> counting_header({"x-api-key": "k", "cookie": "a=b"})
+    'x-api-key: k'
+    """
+    for name in _COUNTING:
+        value = headers.get(name)
+        if value is not None:
+            return f"{name}: {value}"
+    return None
 
 
 def presented(headers: Mapping[str, str]) -> Presented | None:
