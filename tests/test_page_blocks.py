@@ -1,5 +1,7 @@
 """Every block of the pages on operation, HTTP, clients and settings is run as typed, or names a test of it.
 
+So are those of upgrades, monitoring and deployment. Other pages have tests of their own.
+
 What a command prints has the form that the page shows: numbers, times and paths apart; columns may be wider.
 A shown line that ends in "..." goes on. Commands that never end are interrupted after what is shown.
 """
@@ -30,7 +32,7 @@ from tests.server.certificates import Authority
 from tests.server.serving import Served
 from yamcs_archive import Archive, Event, Instance
 
-PAGES = ("operation", "http", "clients", "configuration")
+PAGES = ("operation", "http", "clients", "configuration", "upgrades", "monitoring", "deployment/README")
 US, START_US = 1_000_000, 1_767_225_600_000_000
 """A second, and the beginning of 2026."""
 
@@ -41,12 +43,7 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-CONSOLE = [
-    text
-    for page in ("operation", "configuration")
-    for language, text in blocks_of(page)
-    if language == "console"
-]
+CONSOLE = [text for page in PAGES for language, text in blocks_of(page) if language == "console"]
 TRIED_ELSEWHERE = {
     "2026-11-30T14:21:18.012Z WARNING": (
         "a disk that is full, and a line of each kind of the log",
@@ -68,11 +65,37 @@ TRIED_ELSEWHERE = {
         "it changes users of the system",
         "tests/storage/test_other_user.py::test_the_umask_decides_who_may_read",
     ),
+    "simulator has format version 2": (
+        "a later version",
+        "tests/cli/test_upgrade.py::test_a_later_format_is_refused_with_the_version_that_reads_it",
+    ),
+    "$ yamcs-archive upgrade --check": (
+        "an archive of an earlier version",
+        "tests/cli/test_upgrade.py::test_an_archive_of_each_form_is_checked_read_and_brought_forward",
+    ),
+    "scrape_configs:": (
+        "Prometheus",
+        "tests/monitoring/test_prometheus.py::"
+        "test_prometheus_scrapes_an_archive_and_its_copy_and_evaluates_every_query",
+    ),
+    "    authorization: {credentials_file": (
+        "Prometheus",
+        "tests/monitoring/test_prometheus.py::"
+        "test_prometheus_scrapes_an_archive_and_its_copy_and_evaluates_every_query",
+    ),
+    "promtool test rules": (
+        "promtool, which .ci/run fetches",
+        "tests/monitoring/test_prometheus.py::test_promtool_checks_and_tests_the_rules",
+    ),
+    "$ sudo python3 -m venv": (
+        "it installs a service of the system",
+        "tests/deployment/test_unit.py::test_the_server_works_with_the_rights_of_its_unit",
+    ),
 }
 """Blocks that cannot be run here, by how they begin: why, and the test of what they are about."""
 RUN_BY_HAND = {
     "Serving http": "test_serve_says_what_the_page_shows",
-    "$ yamcs-archive users add": "test_users_log_in_as_typed",
+    "$ yamcs-archive users add --users users.json ada": "test_users_log_in_as_typed",
     '{"stored": 9998': "test_a_batch_is_answered_as_shown",
     '{"group": [': "test_the_index_is_answered_as_shown",
     '{"status": "ready"': "test_readiness_is_answered_as_shown",
@@ -80,6 +103,7 @@ RUN_BY_HAND = {
     '{"type": "events"': "test_live_updates_are_as_shown",
     '{"type": "reply"': "test_live_updates_are_as_shown",
     "# /etc/yamcs-archive/archive.toml": "test_the_commands_of_a_block_print_what_it_shows",
+    "$ yamcs-archive health": "test_a_mirror_is_ready_as_shown",
     "from yamcs_archive import Archive\n": "test_the_factory_makes_an_application",
     "from yamcs_archive import Client,": "test_the_example_of_the_client_follows",
 }
@@ -221,10 +245,10 @@ def prepare(block: str, shell: Shell) -> None:
     if "/run/secrets" in block:
         (shell.folder / "run" / "secrets").mkdir(parents=True)
         (shell.folder / "run" / "secrets" / "ops").write_text("secret")
-    if "/etc/yamcs-archive" in block:
+    if "archive.toml" in block:
         (file,) = [text for language, text in blocks_of("configuration") if language == "toml"]
-        folder = shell.folder / "etc" / "yamcs-archive"
-        folder.mkdir(parents=True)
+        folder = shell.folder / ("etc/yamcs-archive" if "/etc/yamcs-archive" in block else ".")
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "archive.toml").write_text(shell.here(file))
         shell.run(f"yamcs-archive users add --users {folder}/users.json reader --no-password")
     if "--data /var/lib" in block:
@@ -264,7 +288,9 @@ def test_serve_says_what_the_page_shows(tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_users_log_in_as_typed(shell: Shell) -> None:
-    (block,) = [text for text in CONSOLE if text.startswith("$ yamcs-archive users add")]
+    (block,) = [
+        text for text in CONSOLE if text.startswith("$ yamcs-archive users add --users users.json ada")
+    ]
     lines = block.splitlines()
     commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     (serve,) = [command for command in commands if " serve " in command]
@@ -346,22 +372,33 @@ def test_the_index_is_answered_as_shown(ask: Feed) -> None:
     check_like(ask("GET", f"{ARCHIVE}/event-index").json(), shown)
 
 
+@pytest.fixture
+def mirroring(shell: Shell) -> Iterator[Served]:
+    """A server that keeps a copy of the one that is served."""
+    served = Served(shell.folder / "copy", "--port", 0, "--mirror-of", shell.here("http://127.0.0.1:8090"))
+    try:
+        yield served
+    finally:
+        served.close()
+
+
 @pytest.mark.long
-def test_readiness_is_answered_as_shown(ask: Feed, tmp_path: Path, shell: Shell) -> None:
+def test_a_mirror_is_ready_as_shown(shell: Shell, mirroring: Served) -> None:
+    (block,) = [text for text in CONSOLE if text.startswith("$ yamcs-archive health")]
+    command, _, shown = block.removeprefix("$ ").partition("\n")
+    printed = shell.run(command.replace("http://127.0.0.1:8090", mirroring.url))
+    check_shown(printed, shown.replace("copy:", "simulator:"))
+
+
+@pytest.mark.long
+def test_readiness_is_answered_as_shown(ask: Feed, shell: Shell, mirroring: Served) -> None:
     check_like(
         ask("GET", "/readyz").json(), {"status": "", "instances": [""], "storing": [""], "reasons": []}
     )
-    url = shell.here("http://127.0.0.1:8090")
-    mirroring = Served(tmp_path / "copy", "--port", 0, "--mirror-of", url)
-    try:
-        (shown,) = shown_json('{"status": "ready"')
-        answer = msgspec.json.decode(
-            shell.run(f"curl -s --retry 9 --retry-connrefused {mirroring.url}/readyz")
-        )
-        check_like({**answer, "storing": [""]}, shown)
-        assert answer["reasons"][0]["text"] == shown["reasons"][0]["text"]
-    finally:
-        mirroring.close()
+    (shown,) = shown_json('{"status": "ready"')
+    answer = msgspec.json.decode(shell.run(f"curl -s {mirroring.url}/readyz"))
+    check_like({**answer, "storing": [""]}, shown)
+    assert answer["reasons"][0]["text"] == shown["reasons"][0]["text"]
 
 
 def test_verification_is_answered_as_shown(ask: Feed) -> None:
