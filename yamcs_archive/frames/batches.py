@@ -167,12 +167,13 @@ class _GrowingDictionary(dict[str | None, int]):
     def encoded(self, column: DictColumn) -> pyarrow.DictionaryArray:
         """Return a column with the codes of this dictionary, to which its new values are added."""
         pa = self._pa
-        if not all(map(self.__contains__, column.values)):
+        code = list(map(self.get, column.values))
+        if None in code:
             column = column.used()  # so that the dictionary has no value that no event has
             self._add(column.values)
+            code = list(map(self.__getitem__, column.values))
         if column.values == [None]:
             return pa.DictionaryArray.from_arrays(pa.nulls(len(column.codes), pa.int32()), self._values)
-        code = list(map(self.__getitem__, column.values))
         codes = np.ascontiguousarray(column.codes)
         if code != list(range(len(code))):
             codes = np.array(code, np.int32).take(codes)
