@@ -1,0 +1,135 @@
+"""The log in a generation's folder: which segments are part of it, their records, and where it ends.
+
+1. The newest segment with a header is the last one. Each header says where the log ends in the segment before
+   it, so only the last one's end is to be found. Segments that no header leads to are no part of the log.
+2. Records up to the checkpoint are in LMDB. The segments that have only such records may be gone.
+3. At most the newest record is in doubt: the one before it was synced before it was written. It is in doubt
+   unless it lies before the acknowledged end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from yamcs_archive.errors import DamagedError
+from yamcs_archive.storage.disk.log_files import read_end, read_segment, segment_numbers
+from yamcs_archive.storage.format.log_segments import (
+    HEADER_BYTES,
+    NOWHERE,
+    Framed,
+    LogEnd,
+    Place,
+    SegmentHeader,
+    decode_header,
+    records_from,
+    valid_behind,
+)
+
+
+class FoundLog(NamedTuple):
+    """What a folder has of the log."""
+
+    records: list[Framed]
+    """Those after the checkpoint, in order."""
+    sequence: int
+    """The number of the last one; that of the checkpoint if there is none."""
+    place: Place
+    """Behind the last record."""
+    link: Place
+    """Where a new segment's header says that the log ends before it, if the doubtful record is written anew."""
+    doubtful: Framed | None
+    """The last record, if it may not be on the medium."""
+    kept: list[int]
+    """The numbers of the segments that have those records, but for the one of a doubtful record alone."""
+    present: list[int]
+    """The numbers of all segments."""
+
+
+class _Segment(NamedTuple):
+    header: SegmentHeader
+    data: memoryview
+
+
+def read_log(folder: Path, checkpoint: int) -> FoundLog:
+    """Return the records after those up to ``checkpoint``, and where they end.
+
+    Raises DamagedError for a record that is damaged or missing, FileNotFoundError if a segment was removed
+    meanwhile.
+    """
+    end = read_end(folder)  # first: what is acknowledged after this is behind what is read
+    present = segment_numbers(folder)
+    chain = _chain(folder, present, checkpoint)
+    if not chain:
+        return FoundLog([], checkpoint, NOWHERE, NOWHERE, None, [], present)
+    found: list[Framed] = []
+    for segment, following in zip(chain, [*chain[1:], None], strict=True):
+        found += _records_of(segment, None if following is None else following.header, end)
+    last = chain[-1].header
+    place = found[-1].after if found and found[-1].after.number == last.number else last.begin
+    sequence = max(checkpoint, found[-1].sequence if found else last.first - 1)
+    left = [record for record in found if record.sequence > checkpoint]
+    doubtful = left[-1] if left and left[-1].after == place and not _acknowledged(place, end) else None
+    link = place if doubtful is None else doubtful.before
+    kept = [segment.header.number for segment in chain]
+    if link.offset == HEADER_BYTES:  # nothing else is in the segment: its header is in doubt too
+        link = last.before
+        kept.pop()
+    return FoundLog(left, sequence, place, link, doubtful, kept if left else [], present)
+
+
+def _chain(folder: Path, present: list[int], checkpoint: int) -> list[_Segment]:
+    """Return the segments from the one with the first record after the checkpoint on."""
+    chain: list[_Segment] = []
+    for number in reversed(present):
+        if not chain:
+            if (last := _segment(folder, number)) is not None:
+                chain.append(last)
+            continue
+        header = chain[0].header
+        if header.first <= checkpoint + 1:
+            break
+        if number != header.before.number:
+            continue
+        segment = _segment(folder, number)
+        if segment is None or segment.header.epoch != header.before.epoch:
+            raise DamagedError(f"log-{number}", f"it is not the segment that log-{header.number} continues")
+        chain.insert(0, segment)
+    if chain and chain[0].header.first > checkpoint + 1:
+        header = chain[0].header
+        raise DamagedError(
+            f"log-{header.number}", f"records {checkpoint + 1} to {header.first - 1} before it are missing"
+        )
+    return chain
+
+
+def _segment(folder: Path, number: int) -> _Segment | None:
+    data = read_segment(folder, number)
+    header = decode_header(data, number)
+    return None if header is None else _Segment(header, data)
+
+
+def _records_of(segment: _Segment, following: SegmentHeader | None, end: LogEnd | None) -> list[Framed]:
+    header, data = segment
+    stop = len(data) if following is None else min(len(data), following.before.offset)
+    found = list(records_from(data, header.begin, header.first, stop))
+    place = found[-1].after if found else header.begin
+    where = f"log-{header.number}"
+    if following is not None:
+        if place != following.before or following.first != header.first + len(found):
+            raise DamagedError(
+                where, f"the record at {place.offset} is damaged; it ends at {following.before.offset}"
+            )
+        return found
+    acknowledged = 0
+    if end is not None and (end.number, end.epoch) == (header.number, header.epoch):
+        acknowledged = end.offset
+    if place.offset < acknowledged:
+        raise DamagedError(where, f"the record at {place.offset} is damaged; it was acknowledged")
+    if (behind := valid_behind(data, header.epoch, place.offset + 1)) is not None:
+        raise DamagedError(where, f"the record at {place.offset} is damaged; the one at {behind} is not")
+    return found
+
+
+def _acknowledged(place: Place, end: LogEnd | None) -> bool:
+    return end is not None and (end.number, end.epoch) == place[:2] and end.offset >= place.offset

@@ -1,0 +1,184 @@
+"""Events as columns <-> one msgpack value, the form of events in a log; pure.
+
+1. Any number of complete events, one or thousands, in any order. Integers are bins as memory holds them, little
+   end first, texts of which few are distinct a table and its codes, the rest arrays. So events cost a
+   function call for each column, and a few bytes more than their texts.
+2. The commit's number is not in it: all events of one value belong to one commit, or to none yet.
+3. Every length and every code is checked before it is used; what breaks a rule is a ValueError.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from collections.abc import Sequence
+from operator import add, sub
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
+from yamcs_archive.event import SEVERITIES, Severity
+from yamcs_archive.event_vectors import DictColumn, StoredVectors
+
+_BYTE_CODES_MAX = 256
+"""Distinct values of a column up to which each code is one byte."""
+
+
+class TextTable(msgspec.Struct, array_like=True, gc=False):
+    """A column of texts, or None, of which few are distinct."""
+
+    values: list[str | None]
+    codes: bytes
+    """The index of each event's value: a byte each, or 4 if there are more than 256; none if it is always 0."""
+
+
+class EventColumns(msgspec.Struct, array_like=True, gc=False):
+    """Events as the log has them; see ``docs/commit-log.md``."""
+
+    size: int
+    times: bytes
+    numbers: bytes
+    delays: bytes
+    severities: bytes
+    sources: TextTable
+    types: TextTable
+    users: TextTable
+    messages: list[str]
+    extensions: list[bytes] | None
+    extra: list[dict[str, str]] | None
+
+
+_NONE = TextTable([None], b"")
+
+
+def to_event_columns(events: Columns[int] | StoredVectors) -> EventColumns:
+    """Return complete events as they are encoded.
+
+    >>> from yamcs_archive import Event
+    >>> events = Columns.of([Event("a", "S", generation_time=1, seq_number=2, reception_time=3)])
+    >>> list(from_event_columns(to_event_columns(events)).events()) == list(events.events())
+    True
+    """
+    if isinstance(events, StoredVectors):
+        return _of_vectors(events)
+    times, delays = events.generation_time, map(sub, events.reception_time, events.generation_time)
+    numbers: Any = events.seq_number
+    extensions, extra = events.extensions, events.extra
+    return EventColumns(
+        len(events.message),
+        _packed(times),
+        _packed(numbers),
+        _packed(array("q", delays)),
+        bytes(events.severity),
+        _table(events.source),
+        _table(events.type),
+        _table(events.created_by),
+        events.message,
+        extensions if any(extensions) else None,
+        extra if any(extra) else None,
+    )
+
+
+def _of_vectors(events: StoredVectors) -> EventColumns:
+    return EventColumns(
+        events.size,
+        events.times.astype("<i8", copy=False).tobytes(),
+        events.numbers.astype("<i8", copy=False).tobytes(),
+        (events.received - events.times).astype("<i8", copy=False).tobytes(),
+        events.severities.tobytes(),
+        _vector_table(events.sources),
+        _vector_table(events.types),
+        _vector_table(events.users),
+        events.messages,
+        events.extensions,
+        events.extra,
+    )
+
+
+def _packed(values: Sequence[int]) -> bytes:
+    packed = values if type(values) is array else array("q", values)
+    if sys.byteorder == "big":
+        packed = packed[:]
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _unpacked(packed: bytes, size: int) -> array[int]:
+    if len(packed) != 8 * size:
+        raise ValueError(f"{len(packed)} bytes of integers for {size} events")
+    values = array("q", packed)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def _table(column: Sequence[str | None]) -> TextTable:
+    if column.count(column[0]) == len(column):
+        return _NONE if column[0] is None else TextTable([column[0]], b"")
+    codes = {value: code for code, value in enumerate(dict.fromkeys(column))}
+    return TextTable(list(codes), _packed_codes([codes[value] for value in column], len(codes)))
+
+
+def _vector_table(column: DictColumn) -> TextTable:
+    if len(column.values) > 1:
+        column = column.used()
+    if len(column.values) == 1:
+        return TextTable(column.values, b"")
+    wide = "u1" if len(column.values) <= _BYTE_CODES_MAX else "<u4"
+    return TextTable(column.values, column.codes.astype(wide).tobytes())
+
+
+def _packed_codes(codes: list[int], count: int) -> bytes:
+    return bytes(codes) if count <= _BYTE_CODES_MAX else np.array(codes, "<u4").tobytes()
+
+
+def from_event_columns(found: EventColumns) -> Columns[int]:
+    """Return the events of a decoded value; ValueError if it is none that :func:`to_event_columns` makes."""
+    size = found.size
+    times = _unpacked(found.times, size)
+    if size < 1 or not size == len(found.severities) == len(found.messages):
+        raise ValueError(f"{len(found.messages)} messages and {len(found.severities)} severities for {size}")
+    nothing: list[Any] = [None] * size
+    sources: Any = _column(found.sources, size)
+    if None in found.sources.values:
+        raise ValueError("a source is nil")
+    return Columns(
+        found.messages,
+        sources,
+        _severities(found.severities),
+        _column(found.types, size) if found.types.values != [None] else nothing,
+        times,
+        _unpacked(found.numbers, size),
+        array("q", map(add, times, _unpacked(found.delays, size))),
+        _column(found.users, size) if found.users.values != [None] else nothing,
+        _attached(found.extensions, size, NO_EXTENSIONS),
+        _attached(found.extra, size, NO_EXTRA),
+    )
+
+
+def _severities(codes: bytes) -> list[Severity]:
+    if max(codes) >= len(SEVERITIES):
+        raise ValueError(f"{max(codes)} is no severity")
+    return [SEVERITIES[code] for code in codes]
+
+
+def _column(table: TextTable, size: int) -> list[Any]:
+    values = table.values
+    if len(values) == 1 and not table.codes:
+        return values * size
+    codes: Sequence[int] = table.codes
+    if len(values) > _BYTE_CODES_MAX:
+        codes = np.frombuffer(table.codes, "<u4").tolist()
+    if len(codes) != size or (codes and max(codes) >= len(values)):
+        raise ValueError(f"{len(codes)} codes for {size} events, of {len(values)} values")
+    return [values[code] for code in codes]
+
+
+def _attached(values: list[Any] | None, size: int, nothing: Any) -> list[Any]:
+    if values is None:
+        return [nothing] * size
+    if len(values) != size:
+        raise ValueError(f"{len(values)} attachments for {size} events")
+    return values
