@@ -201,7 +201,7 @@ OTHERS = (
     "storage.disk.lmdb_open._FREE_MAPS",
     "storage.disk.lmdb_open._LEFT_FREE_BYTES",
     "storage.disk.lmdb_open._MAP_SPARE_BYTES",
-    "storage.maintain.damage_log._KNOWN_MAX",
+    "storage.write.damage_log._KNOWN_MAX",
     # The pieces in which a verification reads; tests/storage/test_verification.py makes them small.
     "storage.maintain.arrival_check._RECORDS_AT_ONCE",
     "storage.maintain.arrival_check._WINDOW_COMMITS_MAX",

@@ -146,21 +146,20 @@ LATE_SHARE = 8
 """Denominator of the share of late events at which a block is rewritten: at 1/8. Until then they are stored
 in its late part."""
 
-# Rows, sealing and compaction
+# Young events and compaction
 
-ROWS_MAX = 100_000
-"""Largest number of rows of an instance: beyond it the smallest keys are sealed, however young, because rows
-take much space."""
+TABLE_EVENTS_MAX = 15_000
+"""Most events of a memory table, unless one commit has more: then it is put into blocks. Replaying them takes some
+100 ms, and they fill three blocks."""
+TABLE_BYTES_MAX = 8 << 20
+"""Most bytes of memory of a memory table, likewise."""
+TABLE_EVENTS_LEFT_MAX = 256
+"""Most young events that stay in the log at rest and at close: a single event each minute must not rewrite a
+block of thousands."""
 
-ROWS_BYTES_MAX = 64 << 20
-"""Largest size of an instance's pages of rows, in bytes: beyond it rows are sealed for the same reason."""
-
-SEAL_AGE_US = 60_000_000
-"""Age of a commit at which its rows are sealed, in microseconds: 60 s, so that events that are less late
-cause no rewriting."""
-
-SEAL_ROWS_MAX = 8_192
-"""Largest number of rows of one sealing step, because callers may have to wait for it."""
+REST_AGE_US = 60_000_000
+"""Age of the newest commit from which on an instance rests, in microseconds: then young events go into blocks, and
+records of commits are packed."""
 
 CARRIED_VALUES_MAX = 10_000
 """Largest number of values that a compaction carries to the new generation in one transaction: it bounds the
@@ -176,6 +175,9 @@ PACK_EVENTS_MAX = 8_192
 """Largest number of events of the commits in a packed record: a reader of it holds them all at once."""
 
 # Backups
+
+RESTORE_ROWS_MAX = 100_000
+"""Most events outside of blocks that a restore stores one by one, before they are put into blocks."""
 
 BACKUP_FRAME_BYTES_MAX = (1 << 30) + (64 << 20)
 """Largest payload of a frame of a backup, in bytes: the largest block that is read, and its chunks."""
@@ -260,7 +262,7 @@ ODD_SOURCES_MAX = 1_000
 PRUNED_BLOCKS_MAX = 64
 """Largest number of blocks that one transaction of pruning deletes: appends wait for it."""
 
-PRUNED_ROWS_MAX = 1_000
+PRUNED_RECORDS_MAX = 1_000
 """Largest number of rows, and of commit records, that one transaction of pruning deletes."""
 
 PRUNE_EVERY_US = 3_600_000_000

@@ -18,9 +18,9 @@ from yamcs_archive.limits import (
     MAP_BYTES_DEFAULT,
     READ_EVENTS_MAX,
     REQUEST_IDS_MAX,
-    ROWS_MAX,
+    TABLE_EVENTS_MAX,
     RUN_EVENTS_MIN,
-    SEAL_AGE_US,
+    REST_AGE_US,
 )
 from yamcs_archive.scalars import plain_int, plain_text
 from yamcs_archive.times import now_us
@@ -71,17 +71,17 @@ class Options:
     """Bytes of text at which a block is full, even with fewer events."""
     run_events_min: int = RUN_EVENTS_MIN
     """Fewest new events in a run that are written as blocks at once."""
-    rows_max: int = ROWS_MAX
-    """Largest number of rows of an instance; beyond it the smallest keys are sealed, however young."""
+    table_events_max: int = TABLE_EVENTS_MAX
+    """Largest number of young events in a memory table, unless one commit has more: then they are put into blocks."""
     late_share: int = LATE_SHARE
     """A block is rewritten once one in this many of its events is late; until then the late events are stored
     in its late part."""
     request_ids_max: int = REQUEST_IDS_MAX
     """Largest number of request ids of an instance within 24 hours."""
-    seal_age_us: int = SEAL_AGE_US
-    """Age of a commit, in microseconds, at which its rows are sealed."""
+    rest_age_us: int = REST_AGE_US
+    """Age of the newest commit, in microseconds, from which on the instance rests, and young events go into blocks."""
     maintenance: bool = True
-    """Whether rows are sealed in the background."""
+    """Whether young events are put into blocks in the background."""
     keep_days: int | None = None
     """Prune events generated more than this many days ago, once an hour in the background, in all instances;
     None: do not. Counted from the archive's clock."""

@@ -52,7 +52,7 @@ from yamcs_archive.storage.event_store import StoreStats
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
 from yamcs_archive.storage.format.meta import Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.interrupts import uninterrupted
+from yamcs_archive.storage.interrupts import Signal, uninterrupted
 from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
 from yamcs_archive.storage.maintain.pruning import Pruning
 from yamcs_archive.storage.maintain.retention import Reading, Rule, newest_commit_time
@@ -128,9 +128,13 @@ class LmdbStore:
     def _start(self, instance: Path) -> None:
         """Start the writer's threads."""
         try:
-            self._writer = Writer(self._environment, self._options, instance.name, self._arrivals.notify)
+            due = Signal()
+            self._writer = Writer(
+                self._environment, self._options, instance.name, self._arrivals.notify, due.tell
+            )
+            self._meta = read_meta(self._environment)  # the log may have a newer fact
             self._maintenance = Maintenance(
-                self._environment, self._writer, self._options, instance.name, self._horizon_moved
+                self._environment, self._writer, self._options, instance.name, self._horizon_moved, due
             )
             self._readers = self._maintenance.readers
         except BaseException as error:
@@ -403,12 +407,12 @@ class LmdbStore:
         """Return the number of the newest commit."""
         if self._writer is not None:
             return self._writer.head
-        with self._environment.read() as transaction:
+        with self._environment.snapshot() as snapshot:
             try:
-                newest = head_commit(self._environment, transaction)
+                newest = head_commit(self._environment, snapshot)
             except DamagedError:
                 # It is at most the newest commit and below the next one: enough to wait for that.
-                return newest_key(self._environment, transaction)
+                return newest_key(self._environment, snapshot)
         return newest.last if newest else 0
 
     def settle(self) -> None:

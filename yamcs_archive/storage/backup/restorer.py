@@ -21,7 +21,7 @@ import numpy as np
 
 from yamcs_archive.errors import BackupError, OutOfSpaceError
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.limits import RESTORE_BYTES_MAX, ROWS_MAX
+from yamcs_archive.limits import RESTORE_BYTES_MAX, RESTORE_ROWS_MAX
 from yamcs_archive.results import BackupManifest
 from yamcs_archive.storage.backup.decoder import BackupReader, Records, check_follows
 from yamcs_archive.storage.backup.snapshot import Part
@@ -34,7 +34,7 @@ from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.content_hash import ContentHash
 from yamcs_archive.storage.format.keys import BEFORE_ALL, time_bound
 from yamcs_archive.storage.format.meta import Meta, encode_meta
-from yamcs_archive.storage.format.rows import decode_rows, encode_rows
+from yamcs_archive.storage.format.rows import encode_rows
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, ZoneMap, encode_zone_map
 from yamcs_archive.storage.read.block_index import BlockIndex
@@ -145,8 +145,10 @@ class Restorer:
         """Count no longer what was pruned since the backup before; it is deleted once the store is in use."""
         if self._meta is None or meta.horizon is None or meta.horizon == self._meta.horizon:
             return
+        if self._rows:
+            self._settle_rows()  # rows are not read
         lower = BEFORE_ALL if self._meta.horizon is None else time_bound(self._meta.horizon)
-        for slice_ in RangeReader(self._environment, ROWS_MAX).slices(lower, time_bound(meta.horizon)):
+        for slice_ in RangeReader(self._environment, RESTORE_ROWS_MAX).slices(lower, time_bound(meta.horizon)):
             self._go_on()
             for events in _events_of(slice_):
                 self._count(events, -1)
@@ -174,12 +176,16 @@ class Restorer:
         for key, value in encode_rows(events, events.commits.tolist()):
             self._put("rows", key, value)
         self._rows += events.size
-        if self._rows >= ROWS_MAX:
-            self._flush()
-            self._settle()
-            # A closed group must know every block in its range, and more are to come.
-            delete_groups(self._environment)
-            self._rows = 0
+        if self._rows >= RESTORE_ROWS_MAX:
+            self._settle_rows()
+
+    def _settle_rows(self) -> None:
+        """Put the rows that are stored into blocks."""
+        self._flush()
+        self._settle()
+        # A closed group must know every block in its range, and more are to come.
+        delete_groups(self._environment)
+        self._rows = 0
 
     def _overlaps(self, zone_map: ZoneMap) -> bool:
         """Return whether a block of an earlier backup reaches into the range of another one."""
@@ -203,8 +209,6 @@ class Restorer:
 
 
 def _events_of(slice_: Slice) -> Iterator[StoredVectors]:
-    if slice_.rows:
-        yield decode_rows(slice_.rows)
     if slice_.block is not None and slice_.block_indexes:
         within = slice_.block_indexes
         yield slice_.block.events.cut(within.start, within.stop)

@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import NamedTuple
 
 import lmdb
@@ -25,7 +26,7 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BACKUP_PAIRS_BYTES_MAX, BACKUP_PAIRS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.backup.digests import CommitDigest, PairDigest
-from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.environment import Environment, Snapshot
 from yamcs_archive.storage.format.backup_frames import encode_pairs
 from yamcs_archive.storage.format.block import Block, encode_blocks, read_back
 from yamcs_archive.storage.format.checksum import Pair
@@ -38,15 +39,14 @@ from yamcs_archive.storage.format.commits import (
     encode_commit,
 )
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, time_bound
-from yamcs_archive.storage.format.meta import Meta
+from yamcs_archive.storage.format.meta import Meta, encode_checkpoint
 from yamcs_archive.storage.format.requests import decode_record
-from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.changes import commit_of, cursor_after
-from yamcs_archive.storage.read.metadata import decode_facts, head_commit, read_meta, seek_commit
-from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
+from yamcs_archive.storage.read.metadata import commit_pairs, decode_facts, head_commit, read_meta, seek_commit
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
 
 _REFUSED = ("duplicates", "conflicts", "expired")
@@ -95,16 +95,22 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
     ``unsaved`` has the states of sources whose counts of refused events are not written yet.
     """
     sources_digest, requests_digest = PairDigest(), PairDigest()
-    with environment.read() as transaction:
+    with environment.snapshot() as snapshot:
+        transaction, young = snapshot
         databases = environment.databases
-        pairs = list(transaction.cursor(databases["meta"]))
-        newest = head_commit(environment, transaction)
-        end = _end(environment, transaction)
+        facts = dict(transaction.cursor(databases["meta"]))
+        newest = head_commit(environment, snapshot)
+        end = _end(environment, snapshot)
         sources = list(transaction.cursor(databases["sources"]))
+        changed = young.sources()
         # Of a million ids there is only one frame at a time uncompressed.
-        requests = list(_payloads(_sound(transaction.cursor(databases["requests"])), requests_digest))
-    meta = decode_facts(dict(pairs), str(environment.path))
-    states = [decode_source(key, value) for key, value in sources]
+        kept = chain(_sound(transaction.cursor(databases["requests"])), young.requests().items())
+        requests = list(_payloads(kept, requests_digest))
+    if (mirrored := young.fact(b"mirrored")) is not None:
+        facts[b"mirrored"] = mirrored
+    meta = decode_facts(facts, str(environment.path))
+    pairs = sorted({**facts, **dict([encode_checkpoint(0)])}.items())
+    states = sorted({**dict(decode_source(key, value) for key, value in sources), **changed}.items())
     sources = [encode_source(name, _with_counts(state, unsaved.get(name))) for name, state in states]
     return Facts(
         meta,
@@ -119,15 +125,16 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
     )
 
 
-def _end(environment: Environment, transaction: lmdb.Transaction[bytes]) -> bytes:
+def _end(environment: Environment, snapshot: Snapshot) -> bytes:
+    transaction, young = snapshot
     databases = environment.databases
     index = BlockIndex(
         transaction.cursor(databases["summaries"]),
         lambda first: Block(first, stored_block(transaction, databases["blocks"], first)),
     )
-    block, rows = index.before(BEYOND_ALL), transaction.cursor(databases["rows"])
-    keys = [] if block is None else [block.last]
-    return max([*keys, rows.key()] if rows.last() else keys, default=BEFORE_ALL) + b"\0"
+    block = index.before(BEYOND_ALL)
+    newest, _ = young.find(BEFORE_ALL, BEYOND_ALL, descending=True, events_max=1)
+    return max([*newest.keys, *([] if block is None else [block.last])], default=BEFORE_ALL) + b"\0"
 
 
 def _with_counts(state: SourceState, ahead: SourceState | None) -> SourceState:
@@ -195,12 +202,12 @@ def _records(environment: Environment, meta: Meta, after: int, upto: int) -> Ite
     """
     number = after + 1
     while number <= upto:
-        with environment.read() as transaction:
-            cursor = transaction.cursor(environment.databases["commits"])
+        with environment.snapshot() as snapshot:
+            cursor = snapshot.transaction.cursor(environment.databases["commits"])
             begin = commit_key(number)
             if seek_commit(cursor, number) and decode_commit(*cursor.item()).last >= number:
                 begin = cursor.key()
-            pairs, _ = fetch(cursor, begin, commit_key(upto + 1), False, BACKUP_PAIRS_MAX)
+            pairs, _ = commit_pairs(environment, snapshot, begin, commit_key(upto + 1), BACKUP_PAIRS_MAX)
         found: list[CommitRecord] = []
         for key, value in pairs:
             record = decode_commit(key, value)
@@ -242,8 +249,8 @@ def event_parts(
 
 
 def _parts_of(slice_: Slice, after: int, upto: int, options: Options) -> Iterator[Part]:
-    if slice_.rows:
-        yield from _encoded(_between(decode_rows(slice_.rows), after, upto), options, are_rows=True)
+    if slice_.young:
+        yield from _encoded(_between(slice_.young.vectors(), after, upto), options, are_rows=True)
     block, indexes = slice_.block, slice_.block_indexes
     if not isinstance(block, _StoredBlock) or not indexes:
         return

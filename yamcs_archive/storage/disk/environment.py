@@ -15,6 +15,8 @@ This module follows these rules of LMDB, so that no other has to:
    transaction, *then* looks at ``CURRENT``, and begins again if that names another generation: in the other
    order it could miss events that were acknowledged in between. ``lmdb``, ``databases`` and ``path`` belong
    to one generation: read them within the transaction.
+7. Events are in LMDB or in the memory tables, and a snapshot has both: it begins its transaction, *then* takes
+   what follows the checkpoint that the transaction sees, and begins again if the tables have moved past it.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import NamedTuple
 
 import lmdb
 
@@ -41,6 +44,8 @@ from yamcs_archive.storage.disk.lmdb_open import (
     open_generation,
 )
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
+from yamcs_archive.storage.format.meta import decode_checkpoint
+from yamcs_archive.storage.young.views import NoYoung, YoungSource, YoungView
 
 _GROWTH_DIVISORS = (1, 2, 4, 8)
 """Divisors: a map grows by its size divided by the first of these for which there is address space."""
@@ -55,7 +60,10 @@ class _Read:
         self._environment = environment
 
     def __enter__(self) -> lmdb.Transaction[bytes]:
-        reader = self._reader = Reader(sys._getframe(1))
+        return self._begin(sys._getframe(1))
+
+    def _begin(self, frame: FrameType) -> lmdb.Transaction[bytes]:
+        reader = self._reader = Reader(frame)
         try:
             return self._environment._begin(reader)
         except BaseException:
@@ -74,6 +82,73 @@ class _Read:
         if self._reader.transaction is not None:
             self._reader.transaction.abort()
         self._environment._leave(self._reader)
+
+
+class Snapshot(NamedTuple):
+    """One state of the instance: what LMDB has of it, and what follows in memory."""
+
+    transaction: lmdb.Transaction[bytes]
+    young: YoungView
+
+
+class _ReadSnapshot:
+    """A snapshot, from the beginning of a ``with`` statement to its end."""
+
+    __slots__ = ("_environment", "_read")
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    def __enter__(self) -> Snapshot:
+        environment = self._environment
+        frame = sys._getframe(1)
+        while True:
+            read = self._read = _Read(environment)
+            transaction = read._begin(frame)
+            try:
+                young = environment.young.view(environment.checkpoint(transaction))
+            except BaseException:
+                read._end()
+                raise
+            if young is not None:
+                return Snapshot(transaction, young)
+            read._end()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._read.__exit__(kind, error, trace)
+
+
+class LazyRead:
+    """A read transaction that begins when it is first used, and ends with its ``with`` statement."""
+
+    __slots__ = ("_environment", "_frame", "_read")
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+        self._read: _Read | None = None
+
+    def __enter__(self) -> LazyRead:
+        self._frame = sys._getframe(1)
+        return self
+
+    @property
+    def transaction(self) -> lmdb.Transaction[bytes]:
+        """The transaction."""
+        if self._read is None:
+            self._environment.check_usable()
+            self._read = _Read(self._environment)
+            return self._read._begin(self._frame)
+        transaction = self._read._reader.transaction
+        assert transaction is not None
+        return transaction
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._read is not None:
+            self._read.__exit__(kind, error, trace)
 
 
 class Environment:
@@ -96,6 +171,9 @@ class Environment:
         self.openings = 0
         """Number of openings and changes of generation: values read before the last one may be stale."""
         self.files = OpenFiles(instance)
+        self.young: YoungSource = NoYoung()
+        """What the log has and LMDB does not; the writer sets it, or who reads beside one."""
+        self._checkpoint = b"", 0
         try:
             self._open()
         except BaseException:
@@ -209,6 +287,21 @@ class Environment:
         """
         self.check_usable()
         return _Read(self)
+
+    def snapshot(self) -> _ReadSnapshot:
+        """Return a snapshot for a ``with`` statement, as :meth:`read` does; the view may outlive it."""
+        self.check_usable()
+        return _ReadSnapshot(self)
+
+    def checkpoint(self, transaction: lmdb.Transaction[bytes]) -> int:
+        """Return the number of the last record of the log whose content is in LMDB. Raises DamagedError."""
+        value = transaction.get(b"checkpoint", db=self.databases["meta"])
+        known, number = self._checkpoint
+        if value is None or value == known:
+            return number if value else 0
+        number = decode_checkpoint(value)
+        self._checkpoint = value, number
+        return number
 
     def _begin(self, reader: Reader) -> lmdb.Transaction[bytes]:
         transaction = self._begin_here(reader)

@@ -73,9 +73,9 @@ def usage(environment: Environment, watch: ReaderWatch, now_s: float) -> Usage:
 
     Raises GoneError if its file is gone, ClosedError, UnavailableError.
     """
-    with environment.read() as transaction:
+    with environment.snapshot() as (transaction, young):
         databases = environment.databases
-        rows = transaction.stat(databases["rows"])["entries"]
+        rows = young.count
         blocks = transaction.stat(databases["blocks"])
         oldest_s = _look(environment, watch, now_s)
         info = environment.lmdb.info()

@@ -18,8 +18,11 @@ from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.format.checksum import Checksummed, Pair
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Changes with every change of the stored bytes; see ``docs/format.md``."""
+ROWS_VERSION = 1
+"""The version in which young and late events were rows; a writer puts them into blocks and makes it the present
+one."""
 
 _CHECKSUMMED = Checksummed("meta")
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.]{0,30}")
@@ -36,6 +39,8 @@ class Meta(NamedTuple):
     """Events with earlier generation times were pruned; None: none were."""
     horizon_commit: int = 0
     """The greatest commit number among the events below the horizon."""
+    checkpoint: int = 0
+    """The number of the last record of the commit log whose content is in LMDB."""
     mirrored: MirrorState | None = None
     """Set in a mirror, in the transaction of each commit that it takes over; None in other instances."""
 
@@ -56,6 +61,28 @@ def encode_meta(meta: Meta) -> list[Pair]:
 def encode_mirrored(mirrored: MirrorState) -> Pair:
     """Return the pair to put together with the events that a mirror takes over."""
     return _pair("mirrored", mirrored)
+
+
+def encode_checkpoint(number: int) -> Pair:
+    """Return the pair to put when LMDB has the records of the log up to a number.
+
+    >>> decode_checkpoint(encode_checkpoint(7)[1])
+    7
+    """
+    return _pair("checkpoint", number)
+
+
+def encode_format() -> Pair:
+    """Return the pair to put when nothing of an earlier version is left."""
+    return _pair("format", FORMAT_VERSION)
+
+
+def decode_checkpoint(value: bytes) -> int:
+    """Return that number; DamagedError if it cannot be trusted."""
+    _, number = decode_fact(b"checkpoint", value)
+    if type(number) is not int or number < 0:
+        raise _CHECKSUMMED.damaged(b"checkpoint", "it is no number")
+    return number
 
 
 def encode_horizon(horizon: int, horizon_commit: int) -> list[Pair]:
@@ -102,7 +129,7 @@ def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     """Return the facts; FormatVersionError for another format, DamagedError if they cannot be trusted."""
     values: dict[str, Any] = dict(decode_fact(*pair) for pair in pairs.items())
     found = values.pop("format", None)
-    if found != FORMAT_VERSION:
+    if found not in (ROWS_VERSION, FORMAT_VERSION):
         raise FormatVersionError(where, found, FORMAT_VERSION, _reader(values))
     try:
         if "mirrored" in values:

@@ -17,16 +17,16 @@ from typing import NamedTuple
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.event_vectors import Int64s
+from yamcs_archive.event_vectors import Int64s, int64s
 from yamcs_archive.results import Fault
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, decode_commit
 from yamcs_archive.storage.format.keys import BEYOND_ALL
-from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.maintain.faults import VerifyScope, key_or_none
-from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
+from yamcs_archive.storage.read.metadata import commit_pairs
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
 _RECORDS_AT_ONCE = 1_000
 """Largest number of records that are read in one transaction."""
@@ -70,9 +70,10 @@ class _Records:
         expected: int | None = 1
         after, more = commit_key(0), True
         while more:
-            with environment.read() as transaction:
-                cursor = transaction.cursor(environment.databases["commits"])
-                pairs, more = fetch(cursor, after, commit_key(head + 1), False, _RECORDS_AT_ONCE)
+            with environment.snapshot() as snapshot:
+                pairs, more = commit_pairs(
+                    environment, snapshot, after, commit_key(head + 1), _RECORDS_AT_ONCE
+                )
             pruned = self._scope.facts().horizon_commit
             for key, value in pairs:
                 after = key + b"\0"
@@ -146,7 +147,7 @@ class _Window:
 
     def _look(self, slice_: Slice) -> None:
         """Count the events of a slice by commit, and in each run."""
-        rows, commits = _commits_of(slice_.rows)
+        keys, commits = slice_.young.keys, int64s(slice_.young.commit_numbers())
         self._count(commits)
         block, start, stop = slice_.block, 0, 0
         if block is not None:
@@ -154,7 +155,7 @@ class _Window:
             self._count(block.commits[start:stop])
         for run, index in self._runs_in(slice_):
             record = self._records[index]
-            low, high = bisect_left(rows, run.first), bisect_left(rows, run.last + b"\0")
+            low, high = bisect_left(keys, run.first), bisect_left(keys, run.last + b"\0")
             found = commits[low:high]
             if block is not None:
                 begin = max(start, block.index_of_bound(run.first))
@@ -219,16 +220,3 @@ class _Readable:
         except DamagedError:
             return None
         return block
-
-
-def _commits_of(pairs: list[Pair]) -> tuple[list[bytes], Int64s]:
-    """Return the keys and the numbers of the commits of the rows that can be read."""
-    try:
-        return [key for key, _ in pairs], decode_rows(pairs).commits
-    except DamagedError:
-        keys, commits = [], []
-        for key, value in pairs:
-            with suppress(DamagedError):
-                commits.append(decode_row(key, value).commit)
-                keys.append(key)
-        return keys, np.array(commits, np.int64)

@@ -20,7 +20,7 @@ from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, commit_number, decode_commit
-from yamcs_archive.storage.read.range_reader import fetch
+from yamcs_archive.storage.read.pairs import first_pairs
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _RECORDS_READ_MAX = 1_000
@@ -70,7 +70,7 @@ def _records(
         with environment.read() as transaction:
             cursor = transaction.cursor(environment.databases["commits"])
             bounds = commit_key(begin), commit_key(upto + 1)
-            pairs, more = fetch(cursor, *bounds, descending=False, pairs_max=_RECORDS_READ_MAX)
+            pairs, more = first_pairs(cursor, *bounds, _RECORDS_READ_MAX)
         for key, value in pairs:
             begin = commit_number(key) + 1
             try:

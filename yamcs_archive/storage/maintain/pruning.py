@@ -20,7 +20,7 @@ from collections.abc import Callable
 from functools import partial
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.limits import PRUNED_BLOCKS_MAX, PRUNED_ROWS_MAX
+from yamcs_archive.limits import PRUNED_BLOCKS_MAX, PRUNED_RECORDS_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.results import PruningResult
 from yamcs_archive.storage.disk.environment import Environment
@@ -30,11 +30,11 @@ from yamcs_archive.storage.format.commits import commit_key, decode_commit
 from yamcs_archive.storage.format.keys import BEFORE_ALL, time_bound
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.maintain.retention import Reading, Rule, Survey, horizon_of
-from yamcs_archive.storage.maintain.sealing import Found, Plan, SealScope, Step, encoded, put_steps
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import read_meta
-from yamcs_archive.storage.read.range_reader import fetch
+from yamcs_archive.storage.read.pairs import first_pairs
 from yamcs_archive.storage.write.committer import HorizonMove
+from yamcs_archive.storage.write.block_steps import Found, Plan, Step, encoded_if_sound, put_steps
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.writer import Writer
@@ -117,16 +117,13 @@ class Deletion:
             failpoint("prune-blocks-deleted")
             self._cut(bound)
             failpoint("prune-block-cut")
-            self._delete_rows(bound)
-            failpoint("prune-rows-deleted")
             self._delete_records(bound, meta.horizon_commit)
             failpoint("prune-records-deleted")
 
     def _has_events(self, bound: bytes) -> bool:
         with self._environment.read() as transaction:
-            rows = transaction.cursor(self._environment.databases["rows"])
             first = BlockIndex(transaction.cursor(self._environment.databases["summaries"])).first_from(b"")
-            return (rows.first() and rows.key() < bound) or (first is not None and first < bound)
+        return first is not None and first < bound
 
     def _delete_blocks(self, bound: bytes) -> None:
         after: bytes | None = BEFORE_ALL
@@ -147,26 +144,13 @@ class Deletion:
             if self._writer.run_in_transaction(partial(put_cut, steps)):
                 return
 
-    def _delete_rows(self, bound: bytes) -> None:
-        deleted = True
-
-        def delete(stored: WriteTransaction) -> bool:
-            nonlocal deleted
-            keys = stored.row_keys_below(bound, PRUNED_ROWS_MAX)
-            deleted = bool(keys)
-            return deleted and stored.delete_rows(keys)
-
-        while deleted:
-            self._go_on()
-            self._writer.run_in_transaction(delete)
-
     def _delete_records(self, bound: bytes, horizon_commit: int) -> None:
         after, more = commit_key(0), True
         while more:
             self._go_on()
             with self._environment.read() as transaction:
                 cursor = transaction.cursor(self._environment.databases["commits"])
-                pairs, more = fetch(cursor, after, commit_key(horizon_commit), False, PRUNED_ROWS_MAX)
+                pairs, more = first_pairs(cursor, after, commit_key(horizon_commit), PRUNED_RECORDS_MAX)
             if not pairs:
                 return
             after = pairs[-1][0] + b"\0"
@@ -235,8 +219,8 @@ def cut_steps(
     except DamagedError as error:
         damaged(error)
         return []
-    plan = Plan([], Found(block, value, zone_map), list(split_into_blocks(left, options)))
-    return encoded([plan], SealScope(0, include_partial=True, damaged=damaged))
+    plan = Plan(Found(block, value, zone_map), list(split_into_blocks(left, options)))
+    return encoded_if_sound([plan], damaged)
 
 
 def put_cut(steps: list[Step], stored: WriteTransaction) -> bool:

@@ -16,7 +16,6 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import decode_commit
 from yamcs_archive.storage.format.requests import decode_record
-from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.source_states import decode_source
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
 from yamcs_archive.storage.maintain.faults import Faults
@@ -34,7 +33,6 @@ def _decode_block(key: bytes, value: bytes) -> object:
 
 _DECODERS: dict[str, Callable[[bytes, bytes], object]] = {
     "sources": decode_source,
-    "rows": decode_row,
     "blocks": _decode_block,
     "summaries": decode_zone_map,
     "commits": decode_commit,
@@ -44,7 +42,9 @@ _DECODERS: dict[str, Callable[[bytes, bytes], object]] = {
 
 def check_quickly(environment: Environment, faults: Faults) -> dict[str, int]:
     """Read both ends of each sub-database, and return how many values were read of each."""
-    return {name: _check(environment, name, decode, faults) for name, decode in _DECODERS.items()}
+    read = {name: _check(environment, name, decode, faults) for name, decode in _DECODERS.items()}
+    with environment.snapshot() as (_, young):
+        return {"rows": young.count, **read}
 
 
 def _check(
@@ -59,9 +59,7 @@ def _check(
                 zone_map = found
                 _find_block(environment, key[1:])
         except DamagedError as error:
-            if name == "rows":
-                faults.lose_row(error, key)
-            elif name == "blocks":
+            if name == "blocks":
                 faults.lose(error, key, _zone_map_of(environment, key))
             elif zone_map is not None:
                 faults.lose(error, zone_map.first, zone_map)

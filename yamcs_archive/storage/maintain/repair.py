@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from yamcs_archive.errors import DamagedError
@@ -20,11 +20,13 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block, EncodedBlock, has_large_frames, zone_map_of
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, ZoneMap, decode_zone_map
-from yamcs_archive.storage.maintain.sealing import Found, Plan, SealScope, Step, encoded
 from yamcs_archive.storage.read.block_index import stored_block
+from yamcs_archive.storage.write.block_steps import Found, Plan, Step, encoded_if_sound
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
+Damaged = Callable[[DamagedError], None]
+"""Called with the error of each record that cannot be read; the record is left as it is."""
 _DATABASES = ("blocks", "summaries")
 _BLOCKS_READ_MAX = 1_000
 """Blocks whose headers and zone maps are read in one transaction."""
@@ -49,9 +51,9 @@ class ZoneMapChange(NamedTuple):
     new: ZoneMap
 
 
-def steps(environment: Environment, options: Options, scope: SealScope) -> Iterator[list[Step]]:
+def steps(environment: Environment, options: Options, damaged: Damaged) -> Iterator[list[Step]]:
     """Yield the steps that rewrite blocks, one at a time, because a step may be very large."""
-    for due in _due(environment, scope):
+    for due in _due(environment, damaged):
         with environment.read() as transaction:
             value = transaction.get(due.key, db=environment.databases["blocks"])
         if value is None:
@@ -60,27 +62,27 @@ def steps(environment: Environment, options: Options, scope: SealScope) -> Itera
             block = Block(due.key, value)
             zone_map = zone_map_of(block)
             if due.large:
-                plan = Plan([], Found(block, value, zone_map), list(split_into_blocks(block.events, options)))
-                made = encoded([plan], scope)
+                plan = Plan(Found(block, value, zone_map), list(split_into_blocks(block.events, options)))
+                made = encoded_if_sound([plan], damaged)
             else:
-                made = [Step([], block, [EncodedBlock(due.key, value, zone_map)])]
+                made = [Step(block, [EncodedBlock(due.key, value, zone_map)])]
         except DamagedError as error:
-            scope.damaged(error)
+            damaged(error)
         else:
             yield made
 
 
-def counted_zone_maps(environment: Environment, scope: SealScope) -> Iterator[list[ZoneMapChange]]:
+def counted_zone_maps(environment: Environment, damaged: Damaged) -> Iterator[list[ZoneMapChange]]:
     """Yield the changes of zone maps that have no severity counts, some blocks at a time."""
     after: bytes | None = BLOCK_LEVEL
     while after is not None:
-        changes, after = _some_counted(environment, scope, after)
+        changes, after = _some_counted(environment, damaged, after)
         if changes:
             yield changes
 
 
 def _some_counted(
-    environment: Environment, scope: SealScope, after: bytes
+    environment: Environment, damaged: Damaged, after: bytes
 ) -> tuple[list[ZoneMapChange], bytes | None]:
     """Return the changes among the next zone maps, and the key after which there may be more, or None."""
     found: list[ZoneMapChange] = []
@@ -98,7 +100,7 @@ def _some_counted(
                     block = Block(first, stored_block(transaction, blocks, first))
                     found.append(ZoneMapChange(after, value, zone_map_of(block)))
             except DamagedError as error:
-                scope.damaged(error)
+                damaged(error)
             if len(found) == _COUNTED_AT_ONCE:
                 break
             more = cursor.next()
@@ -110,7 +112,7 @@ def put_zone_maps(changes: Sequence[ZoneMapChange], stored: WriteTransaction) ->
     stored.put_zone_maps(changes)
 
 
-def first_poor_group(environment: Environment, scope: SealScope) -> bytes | None:
+def first_poor_group(environment: Environment, damaged: Damaged) -> bytes | None:
     """Return the key of the first group whose zone map is damaged or has no severity counts, or None."""
     with environment.read() as transaction:
         cursor = transaction.cursor(environment.databases["summaries"])
@@ -119,12 +121,12 @@ def first_poor_group(environment: Environment, scope: SealScope) -> bytes | None
                 if not decode_zone_map(key, value).severity_counts:
                     return key
             except DamagedError as error:
-                scope.damaged(error)
+                damaged(error)
                 return key
     return None
 
 
-def _due(environment: Environment, scope: SealScope) -> Iterator[_Due]:
+def _due(environment: Environment, damaged: Damaged) -> Iterator[_Due]:
     after, more = b"", True
     while more:
         found: list[_Due] = []
@@ -139,20 +141,20 @@ def _due(environment: Environment, scope: SealScope) -> Iterator[_Due]:
                 after = bytes(blocks.key())
                 try:
                     large = has_large_frames(after, blocks.value())
-                    if large or not _has_zone_map(zone_maps, BLOCK_LEVEL + after, scope):
+                    if large or not _has_zone_map(zone_maps, BLOCK_LEVEL + after, damaged):
                         found.append(_Due(after, large))
                 except DamagedError as error:
-                    scope.damaged(error)
+                    damaged(error)
                 more = blocks.next()
         yield from found
 
 
-def _has_zone_map(zone_maps: Any, key: bytes, scope: SealScope) -> bool:
+def _has_zone_map(zone_maps: Any, key: bytes, damaged: Damaged) -> bool:
     if not zone_maps.set_key(key):
         return False
     try:
         decode_zone_map(key, bytes(zone_maps.value()))
     except DamagedError as error:
-        scope.damaged(error)
+        damaged(error)
         return False
     return True

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-import lmdb
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import EventKey
 from yamcs_archive.event_vectors import dict_encode
 from yamcs_archive.results import Fault
-from yamcs_archive.storage.format.keys import Keys, decode_key
+from yamcs_archive.storage.disk.environment import Snapshot
+from yamcs_archive.storage.format.keys import Keys, decode_key, encode_key
 from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.maintain.faults import VerifyScope
 from yamcs_archive.storage.read.metadata import read_meta
-from yamcs_archive.storage.read.range_reader import fetch
-from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.read.pairs import first_pairs
+from yamcs_archive.storage.write.transaction import StoredBlocks
 from yamcs_archive.storage.write.writer_cache import WriterCache
 
 _REQUESTS_AT_ONCE = 1_000
@@ -34,9 +34,13 @@ def check_requests(scope: VerifyScope) -> None:
     while more:
         scope.go_on()
         missing: dict[EventKey, bytes] = {}
-        with scope.environment.read() as transaction:
-            cursor = transaction.cursor(scope.environment.databases["requests"])
-            pairs, more = fetch(cursor, after, b"\xff" * 511, False, _REQUESTS_AT_ONCE)
+        with scope.environment.snapshot() as snapshot:
+            cursor = snapshot.transaction.cursor(scope.environment.databases["requests"])
+            pairs, more = first_pairs(cursor, after, b"\xff" * 511, _REQUESTS_AT_ONCE)
+            if pairs:
+                after = pairs[-1][0] + b"\0"
+            if not more:
+                pairs += snapshot.young.requests().items()
             asked: dict[EventKey, bytes] = {}
             for key, value in pairs:
                 try:
@@ -44,14 +48,12 @@ def check_requests(scope: VerifyScope) -> None:
                 except DamagedError as error:
                     scope.faults.add_value(error)
             with suppress(DamagedError):  # noted when the events were read
-                missing = _missing(scope, transaction, asked)
+                missing = _missing(scope, snapshot, asked)
         _note(scope, missing)
-        if pairs:
-            after = pairs[-1][0] + b"\0"
 
 
 def _missing(
-    scope: VerifyScope, transaction: lmdb.Transaction[bytes], asked: dict[EventKey, bytes]
+    scope: VerifyScope, snapshot: Snapshot, asked: dict[EventKey, bytes]
 ) -> dict[EventKey, bytes]:
     """Return the keys that are not stored, each with the key of its request's record."""
     ordered = sorted(asked)
@@ -62,8 +64,13 @@ def _missing(
         dict_encode([key.source for key in ordered]),
         np.array([key.seq_number for key in ordered], np.int64),
     )
-    stored = set(WriteTransaction(scope.environment, transaction, WriterCache()).stored_among(keys))
-    return {key: asked[key] for at, key in enumerate(ordered) if at not in stored}
+    transaction, young = snapshot
+    stored = set(StoredBlocks(scope.environment, transaction, WriterCache()).stored_among(keys))
+    return {
+        key: asked[key]
+        for at, key in enumerate(ordered)
+        if at not in stored and not young.has(encode_key(*key))
+    }
 
 
 def _note(scope: VerifyScope, missing: dict[EventKey, bytes]) -> None:

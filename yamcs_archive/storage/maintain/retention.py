@@ -32,8 +32,8 @@ from yamcs_archive.storage.format.keys import (
     decode_times,
     time_bound,
 )
-from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import ZoneMap, commit_filter
+from yamcs_archive.storage.read.metadata import head_commit
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.times import format_rfc3339
 
@@ -108,10 +108,9 @@ def refuse_clock(keep_days: int, newest_commit: int | None, now: int) -> None:
 
 def newest_commit_time(environment: Environment) -> int | None:
     """Return the time of the newest commit; None if there is none, or if its record is damaged."""
-    with environment.read() as transaction, suppress(DamagedError):
-        cursor = transaction.cursor(environment.databases["commits"])
-        if cursor.last():
-            return decode_commit(*cursor.item()).times[-1]
+    with environment.snapshot() as snapshot, suppress(DamagedError):
+        if (newest := head_commit(environment, snapshot)) is not None:
+            return newest.times[-1]
     return None
 
 
@@ -128,7 +127,7 @@ def _counted(
     left = float(most)
     for slice_ in reader.slices(lower, upper, descending=True):
         reading.go_on()
-        events = len(slice_.rows) + len(slice_.block_indexes)
+        events = len(slice_.young) + len(slice_.block_indexes)
         if not events:
             continue
         weight = weigh(slice_, events)
@@ -144,7 +143,7 @@ def _counted(
 
 def _bytes_of(slice_: Slice, _: int) -> float:
     """Return about the bytes that the events of a slice take: a block takes whole pages."""
-    found = float(sum(len(key) + len(value) + _ROW_BYTES for key, value in slice_.rows))
+    found = float(_YOUNG_BYTES * len(slice_.young))
     block = slice_.block
     if block is not None:
         pages = -(-block.size_bytes // _PAGE_BYTES)
@@ -154,11 +153,11 @@ def _bytes_of(slice_: Slice, _: int) -> float:
 
 def _times_of(slice_: Slice) -> Int64s:
     within = slice_.block_indexes
-    rows = decode_times(b"".join([key[:TIME_BYTES] for key, _ in slice_.rows]))
+    young = decode_times(b"".join([key[:TIME_BYTES] for key in slice_.young.keys]))
     return (
-        rows
+        young
         if slice_.block is None
-        else np.concatenate((rows, slice_.block.times[within.start : within.stop]))
+        else np.concatenate((young, slice_.block.times[within.start : within.stop]))
     )
 
 
@@ -216,12 +215,7 @@ class Survey:
         zone_map = slice_.zone_map
         if error is not None and zone_map is not None:
             self._take_damaged(zone_map)
-        try:
-            parts = list(_parts(slice_))
-        except DamagedError:
-            parts = list(_parts(slice_._replace(rows=[])))
-            parts += self._sound_rows(slice_, newer=lowest > 0)
-        for times, sources, commits in parts:
+        for times, sources, commits in _parts(slice_):
             wanted = (lowest <= commits) & (commits <= greatest)
             if not wanted.any():
                 continue
@@ -243,22 +237,6 @@ class Survey:
         if zone_map.sources[:1] == b"\0" and len(names) == 1:
             self.events[names[0]] = self.events.get(names[0], 0) + zone_map.events
 
-    def _sound_rows(self, slice_: Slice, *, newer: bool) -> list[tuple[Int64s, DictColumn, Int64s]]:
-        """Return the rows of a slice that can be read; of the others the source is known by their keys."""
-        sound = []
-        for pair in slice_.rows:
-            try:
-                decode_row(*pair)
-            except DamagedError:
-                self.damaged += 1
-                with suppress(DamagedError):
-                    if not newer:
-                        source = decode_key(pair[0]).source
-                        self.events[source] = self.events.get(source, 0) + 1
-            else:
-                sound.append(pair)
-        return [_columns_of(decode_rows(sound))] if sound else []
-
     def _note_odd(self, times: Int64s, sources: DictColumn, *, pruned: bool) -> None:
         for code in np.flatnonzero(np.bincount(sources.codes)).tolist():
             own = times[sources.codes == code]
@@ -268,9 +246,9 @@ class Survey:
 
 
 def _parts(slice_: Slice) -> Iterator[tuple[Int64s, DictColumn, Int64s]]:
-    """Yield times, sources and commits of the rows of a slice, and of its block."""
-    if slice_.rows:
-        yield _columns_of(decode_rows(slice_.rows))
+    """Yield times, sources and commits of the young events of a slice, and of its block."""
+    if slice_.young:
+        yield _columns_of(slice_.young.vectors())
     block = slice_.block
     if block is not None:
         within = slice_.block_indexes
@@ -285,10 +263,11 @@ def _columns_of(events: StoredVectors) -> tuple[Int64s, DictColumn, Int64s]:
 
 def _runs_of(environment: Environment, commits: range) -> Iterator[tuple[int, bytes, bytes]]:
     """Yield the runs of new commits, each of which still has a record of its own, with its number."""
-    with environment.read() as transaction:
+    with environment.snapshot() as (transaction, young):
         cursor = transaction.cursor(environment.databases["commits"])
         pairs = list(cursor.iternext()) if cursor.set_range(commit_key(commits.start)) else []
-    for record in (decode_commit(*pair) for pair in pairs):
+        records = list(young.commits(commits.start))
+    for record in (*(decode_commit(*pair) for pair in pairs), *records):
         if record.last in commits:
             yield from ((record.first, *run) for run in record.runs)
 

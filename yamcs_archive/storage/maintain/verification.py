@@ -17,19 +17,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-import lmdb
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import EventKey
 from yamcs_archive.event_vectors import DictColumn, Int64s, StoredVectors
 from yamcs_archive.results import Fault, Verification
-from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.environment import Environment, Snapshot
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Key, decode_key, encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
-from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.maintain.arrival_check import check_arrival
@@ -40,7 +38,8 @@ from yamcs_archive.storage.maintain.request_check import check_requests
 from yamcs_archive.storage.maintain.zone_map_check import check_zone_map, check_zone_maps
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import head_commit, newest_key
-from yamcs_archive.storage.read.range_reader import RangeReader, Slice, fetch
+from yamcs_archive.storage.read.range_reader import RangeReader, Slice
+from yamcs_archive.storage.young.views import YoungEvents
 
 
 class _CancelledError(Exception):
@@ -120,7 +119,7 @@ class _Run:
         self._progress, self._cancelled = progress, cancelled
         self.faults = Faults()
         self.events = self.rows = self.blocks = 0
-        self.states: dict[str, SourceState] = {}
+        self.states: dict[str, SourceState]
         self._seen: dict[str, _Seen] = {}
         self._opener = _Opener(self.faults)
         self._lost = b""  # the first key of the last block that could not be read
@@ -135,24 +134,25 @@ class _Run:
                 self.faults.add_value(error)
                 self._is_state_missing = True
             else:
-                self.states[name] = state
+                self.states.setdefault(name, state)
         self._all = sum(state.events for state in self.states.values())
 
     def _begin(self) -> tuple[int | None, list[Pair]]:
         """Note the newest commit; return the horizon and the states of sources at the same moment."""
         while True:
             horizon = self._facts().horizon
-            with self._environment.read() as transaction:
-                self.head = self._newest_commit(transaction)
-                pairs = list(transaction.cursor(self._environment.databases["sources"]))
+            with self._environment.snapshot() as snapshot:
+                self.head = self._newest_commit(snapshot)
+                pairs = list(snapshot.transaction.cursor(self._environment.databases["sources"]))
+                self.states = snapshot.young.sources()
             if self._facts().horizon == horizon:
                 return horizon, pairs
 
-    def _newest_commit(self, transaction: lmdb.Transaction[bytes]) -> int:
+    def _newest_commit(self, snapshot: Snapshot) -> int:
         with suppress(DamagedError):  # it is noted with the other records
-            newest = head_commit(self._environment, transaction)
+            newest = head_commit(self._environment, snapshot)
             return newest.last if newest else 0
-        return newest_key(self._environment, transaction)
+        return newest_key(self._environment, snapshot)
 
     def go_on(self) -> None:
         """Raise _CancelledError once the verification is cancelled."""
@@ -160,7 +160,7 @@ class _Run:
             raise _CancelledError
 
     def check_events(self) -> None:
-        """Read every row and every block."""
+        """Read every young event and every block."""
         reader = RangeReader(self._environment, self._rows_max, cache=self._opener)
         lower = BEFORE_ALL if self._horizon is None else time_bound(self._horizon)
         while lower < BEYOND_ALL:
@@ -175,7 +175,7 @@ class _Run:
                 lower = self._pass_over(lower, error)
 
     def _check_slice(self, slice_: Slice) -> None:
-        self._check_rows(slice_.rows, slice_.block)
+        self._check_young(slice_.young, slice_.block)
         block, zone_map = slice_.block, slice_.zone_map
         lost, self._opener.error = self._opener.error, None
         if zone_map is not None and lost is not None and zone_map.first != self._lost:
@@ -185,37 +185,24 @@ class _Run:
             return
         if block is not self._checked:
             if self._checked is None or self._checked.key != block.key:
-                self.blocks += 1  # otherwise sealing added late events to it meanwhile
+                self.blocks += 1  # otherwise a checkpoint added late events to it meanwhile
             self._checked = block
             check_zone_map(block, zone_map, self.faults)
         self._count(block.events, slice_.block_indexes.start, slice_.block_indexes.stop)
 
-    def _check_rows(self, pairs: list[Pair], block: Block | None) -> None:
-        self.rows += len(pairs)
-        sound = pairs
-        try:
-            events = decode_rows(pairs)
-        except DamagedError:
-            sound = [pair for pair in pairs if self._is_sound_row(*pair)]
-            events = decode_rows(sound)
-        if not sound:
+    def _check_young(self, young: YoungEvents, block: Block | None) -> None:
+        self.rows += len(young)
+        if not young:
             return
+        events = young.vectors()
         self._count(events, 0, events.size)
         if block is not None:
-            found = [decode_key(key) for key, _ in sound]
-            plain: list[Key] = [(at.generation_time, at.source, at.seq_number) for at in found]
-            for at, index in zip(found, block.indexes_of_keys(plain), strict=True):
+            keys = list(map(events.key, range(events.size)))
+            for key, index in zip(keys, block.indexes_of_keys(keys), strict=True):
                 if index >= 0:
-                    where = f"rows {encode_key(*at).hex()}"
-                    self.faults.add(Fault(where, "the event is stored in a block as well", at, at, 1))
-
-    def _is_sound_row(self, key: bytes, value: bytes) -> bool:
-        try:
-            decode_row(key, value)
-        except DamagedError as error:
-            self.faults.lose_row(error, key)
-            return False
-        return True
+                    at = EventKey(*key)
+                    where = f"key {encode_key(*key).hex()}"
+                    self.faults.add(Fault(where, "the event is young and in a block as well", at, at, 1))
 
     def _count(self, events: StoredVectors, start: int, stop: int) -> None:
         """Add events to what is known of their sources."""
@@ -241,7 +228,7 @@ class _Run:
             seen.greatest_time = max(seen.greatest_time, moment)
 
     def _pass_over(self, lower: bytes, error: DamagedError) -> bytes:
-        """Note a block that cannot be found, read the rows up to the next one, and return its first key."""
+        """Note a block that cannot be found, read the young events up to the next one, and return its first key."""
         with self._environment.read() as transaction:
             blocks = self._environment.databases["blocks"]
             index = BlockIndex(
@@ -255,17 +242,16 @@ class _Run:
         upper = BEYOND_ALL if beyond is None else beyond
         self.faults.lose(error, bad, zone_map)
         while lower < upper:
-            with self._environment.read() as transaction:
-                cursor = transaction.cursor(self._environment.databases["rows"])
-                pairs, more = fetch(cursor, lower, upper, False, self._rows_max)
-            self._check_rows(pairs, None)
-            lower = pairs[-1][0] + b"\0" if more else upper
+            with self._environment.snapshot() as (_, young):
+                found, more = young.find(lower, upper, descending=False, events_max=self._rows_max)
+            self._check_young(found, None)
+            lower = found.keys[-1] + b"\0" if more else upper
         return upper
 
     def check_head(self) -> None:
         """Compare the greatest number of a commit that an event has with that of the newest commit."""
-        with self._environment.read() as transaction:
-            head = self._newest_commit(transaction)
+        with self._environment.snapshot() as snapshot:
+            head = self._newest_commit(snapshot)
         if self._greatest_commit > head and not self.faults.count:
             reason = f"an event has number {self._greatest_commit}, the newest record has {head}"
             self.faults.add(Fault(f"commits {self._greatest_commit}", reason))

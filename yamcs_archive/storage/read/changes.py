@@ -17,12 +17,10 @@ from contextlib import suppress
 from heapq import merge
 from typing import NamedTuple
 
-import lmdb
-
 from yamcs_archive.errors import BadCursorError, CursorGoneError, DamagedError, OtherHistoryError
 from yamcs_archive.event import Event, event_bytes
 from yamcs_archive.limits import READ_BYTES_MAX
-from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.environment import Environment, Snapshot
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
     Cursor,
@@ -36,7 +34,6 @@ from yamcs_archive.storage.format.commits import (
 )
 from yamcs_archive.storage.format.keys import encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
-from yamcs_archive.storage.format.rows import decode_row
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.read.metadata import head_commit, newest_key, seek_commit
 from yamcs_archive.storage.read.range_reader import RangeReader
@@ -45,8 +42,8 @@ from yamcs_archive.storage.read.skipping_reader import reader_for
 
 def head_cursor(environment: Environment, meta: Meta) -> Cursor:
     """Return the cursor after the newest event."""
-    with environment.read() as transaction:
-        newest = head_commit(environment, transaction)
+    with environment.snapshot() as snapshot:
+        newest = head_commit(environment, snapshot)
     return cursor_after(meta, newest)
 
 
@@ -66,13 +63,13 @@ def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> boo
     are read only where records cannot tell: within a packed record that was pruned in part, and where all of
     the newest record was pruned.
     """
-    with environment.read() as transaction:
-        earlier = cursor.commit < newest_key(environment, transaction)
+    with environment.snapshot() as snapshot:
+        earlier = cursor.commit < newest_key(environment, snapshot)
         if earlier and meta.horizon is None:
             return True
         newest = None
         with suppress(*((DamagedError,) if earlier else ())):  # it is not needed for an earlier cursor
-            newest = head_commit(environment, transaction)
+            newest = head_commit(environment, snapshot)
     if not earlier and (newest is None or cursor.order >= (newest.last, newest.events[-1])):
         return False
     if meta.horizon is None:
@@ -117,12 +114,12 @@ def commit_of(environment: Environment, cursor: Cursor) -> CommitRecord | None:
     None before the first commit, and for a commit that was deleted.
     """
     number = cursor.commit
-    with environment.read() as transaction:
+    with environment.snapshot() as snapshot:
         # The newest record is not read for a cursor before it: it may be damaged.
-        if number < newest_key(environment, transaction):
-            record = _record_in(environment, transaction, number)
+        if number < newest_key(environment, snapshot):
+            record = _record_in(environment, snapshot, number)
         else:
-            record = head_commit(environment, transaction)
+            record = head_commit(environment, snapshot)
             if number > (0 if record is None else record.last):
                 # Its checksum and lineage say that it was given out here, so its commit was stored once.
                 raise OtherHistoryError(number)
@@ -344,38 +341,43 @@ def _slices_in_run(
     """Yield the same, slice by slice."""
     wanted = commit_filter(lowest, greatest)
     for slice_ in reader.slices(max(run.first, horizon), run.last + b"\0", wanted=wanted):
-        rows = [
-            (row.commit, row.event)
-            for key, value in slice_.rows
-            if lowest <= (row := decode_row(key, value)).commit <= greatest
+        young = [
+            (commit, event)
+            for commit, event in zip(slice_.young.commit_numbers(), slice_.young.events(), strict=True)
+            if lowest <= commit <= greatest
         ]
         block = slice_.block
         if block is None:
-            yield rows
+            yield young
             continue
         within = slice_.block_indexes
         indexes = [index for index in block.indexes_of_commits(lowest, greatest) if index in within]
         events = block.events.take(indexes).events() if indexes else ()
         found = [(int(block.commits[index]), event) for index, event in zip(indexes, events, strict=True)]
-        yield list(merge(found, rows, key=lambda pair: pair[1].key)) if rows else found
+        yield list(merge(found, young, key=lambda pair: pair[1].key)) if young else found
 
 
 def _record(environment: Environment, number: int) -> CommitRecord | None:
     """Return the record that holds a commit, or None when there is no such commit yet."""
-    with environment.read() as transaction:
-        return _record_in(environment, transaction, number)
+    with environment.snapshot() as snapshot:
+        return _record_in(environment, snapshot, number)
 
 
 def _next_record(environment: Environment, number: int) -> int | None:
     """Return the first commit of the record after the one that holds a commit, None at the end."""
-    with environment.read() as transaction:
+    with environment.snapshot() as (transaction, young):
         cursor = transaction.cursor(environment.databases["commits"])
-        return commit_number(cursor.key()) if cursor.set_range(commit_key(number + 1)) else None
+        if cursor.set_range(commit_key(number + 1)):
+            return commit_number(cursor.key())
+        following = next(young.commits(number + 1), None)
+    return None if following is None else following.first
 
 
 def _record_from(environment: Environment, number: int) -> CommitRecord | None:
     """Return the record that holds a commit, or else the next one that is there; None after the newest."""
-    with environment.read() as transaction:
+    with environment.snapshot() as (transaction, young):
+        if (found := young.commit(number)) is not None:
+            return found
         cursor = transaction.cursor(environment.databases["commits"])
         if seek_commit(cursor, number):
             record = decode_commit(*cursor.item())
@@ -384,12 +386,13 @@ def _record_from(environment: Environment, number: int) -> CommitRecord | None:
             placed = cursor.next()
         else:  # the first records are gone
             placed = cursor.first()
-        return decode_commit(*cursor.item()) if placed else None
+        return decode_commit(*cursor.item()) if placed else next(young.commits(number), None)
 
 
-def _record_in(
-    environment: Environment, transaction: lmdb.Transaction[bytes], number: int
-) -> CommitRecord | None:
+def _record_in(environment: Environment, snapshot: Snapshot, number: int) -> CommitRecord | None:
+    transaction, young = snapshot
+    if (found := young.commit(number)) is not None:
+        return found
     cursor = transaction.cursor(environment.databases["commits"])
     if not seek_commit(cursor, number):
         return None

@@ -1,7 +1,7 @@
-"""Reading in key order: of each slice, rows and block are merged, and only wanted events are built.
+"""Reading in key order: of each slice, young events and block are merged, and only wanted ones are built.
 
-The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once: as a
-row or from a block, as it is stored when its slice is read.
+The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once: from a
+memory table or from a block, as it is when its slice is read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import (
     BEFORE_ALL,
     BEYOND_ALL,
@@ -31,18 +30,16 @@ from yamcs_archive.storage.format.keys import (
     in_key_order,
     time_bound,
 )
-from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.picked_vectors import PickedVectors
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.storage.read.skipping_reader import reader_for
+from yamcs_archive.storage.young.views import YoungEvents
 
 _COMPARED_MAX = 4
 """Up to 4 wanted values are compared one by one; more go through a lookup table."""
-_TOGETHER_MIN = 64
-"""Fewest rows that are decoded together, in half of the time; 16 are faster one by one."""
 
 
 class Query(NamedTuple):
@@ -181,7 +178,7 @@ def count(environment: Environment, query: Query, horizon: int | None, rows_max:
     found = 0
     every = query.wants_every
     for slice_, indexes in _slices(environment, query, horizon, rows_max):
-        found += len(slice_.rows) if every else len(_rows_of(slice_, query))
+        found += len(slice_.young) if every else len(_young_of(slice_, query))
         if slice_.block is None or not indexes or query.matches is None:
             found += len(indexes)
         else:
@@ -190,14 +187,14 @@ def count(environment: Environment, query: Query, horizon: int | None, rows_max:
 
 
 def _vectors_of(slice_: Slice, indexes: Sequence[int], query: Query) -> StoredVectors | None:
-    """Return the wanted events of block and rows, in key order; None if there are none."""
+    """Return the wanted events of block and tables, in key order; None if there are none."""
     found = []
     if slice_.block is not None and indexes:
         block = slice_.block
         events = block.events if len(indexes) == block.count else block.take(indexes)
         found.append(events if query.matches is None else _matching(events, query.matches))
-    if slice_.rows:
-        found.append(_row_vectors(slice_.rows, query))
+    if slice_.young:
+        found.append(_young_vectors(slice_.young, query))
     if len(found) < 2:
         return found[0] if found else None
     return in_key_order(StoredVectors.concat(found))
@@ -225,17 +222,15 @@ def _slices(
         yield slice_, matching_indexes(slice_, query, matcher)
 
 
-def _rows_of(slice_: Slice, query: Query) -> list[Event]:
-    """Return the wanted events of a slice's rows."""
-    pairs = slice_.rows
-    if len(pairs) >= _TOGETHER_MIN:
-        return list(filter(query.wants, decode_rows(pairs).events()))
-    return [event for key, value in pairs if query.wants(event := decode_row(key, value).event)]
+def _young_of(slice_: Slice, query: Query) -> list[Event]:
+    """Return the wanted young events of a slice."""
+    found = slice_.young.events()
+    return found if query.wants_every else list(filter(query.wants, found))
 
 
-def _row_vectors(pairs: Sequence[Pair], query: Query) -> StoredVectors:
-    """Return the matching events of rows of wanted sources, decoded together; at least one row."""
-    found = decode_rows(pairs)
+def _young_vectors(young: YoungEvents, query: Query) -> StoredVectors:
+    """Return the matching events among young ones of wanted sources; at least one is given."""
+    found = young.vectors()
     holds: npt.NDArray[np.bool_] = np.ones(found.size, np.bool_)
     if query.min_severity is not None:
         holds &= _one_of(found.severities, _codes_from(query.min_severity), len(SEVERITIES))
@@ -247,12 +242,12 @@ def _row_vectors(pairs: Sequence[Pair], query: Query) -> StoredVectors:
 
 
 def _merged(slice_: Slice, indexes: Sequence[int], query: Query) -> Iterable[Event]:
-    """Return the wanted events of block and rows, in the query's order."""
-    rows = _rows_of(slice_, query)
+    """Return the wanted events of block and tables, in the query's order."""
+    young = _young_of(slice_, query) if slice_.young else []
     if slice_.block is None or not indexes:
-        return rows
+        return young
     found = block_events(slice_.block, indexes, query)
-    return merge(found, rows, key=attrgetter("key"), reverse=query.descending) if rows else found
+    return merge(found, young, key=attrgetter("key"), reverse=query.descending) if young else found
 
 
 def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -> Sequence[int]:

@@ -1,37 +1,29 @@
-"""Reading a range of keys, rows and blocks side by side, in slices of one short read transaction each.
+"""Reading a range of keys, young events and blocks side by side, in slices of one short snapshot each.
 
-1. A slice is what one transaction saw of a part of the range: its rows, and at most one block. Every event
-   stored there is in the slice, in one of the two forms, never in both: sealing moves events between them
-   within one transaction.
+1. A slice is what one snapshot saw of a part of the range: its young events, and at most one block. Every
+   event stored there is in the slice, in one of the two forms, never in both: a snapshot has of the memory
+   tables what its transaction does not have.
 2. The next slice begins where the last one ended, so slices neither overlap nor leave a gap.
 3. Blocks that cannot hold a wanted event are passed over by their zone maps, whole groups of them by the
-   group's. Rows of sources that are not wanted are left out by their keys.
+   group's. Young events of sources that are not wanted are left out by their keys.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import islice
 from typing import NamedTuple, Protocol
 
-import lmdb
-
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block, checksums_of
 from yamcs_archive.storage.format.block_part_decoder import locate
-from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import of_sources
 from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
+from yamcs_archive.storage.young.views import YoungEvents
 
-_FIRST_ROWS = 64
-"""Most rows of the first slice, so that a page of a few events costs little; each slice doubles it."""
-
-_TOGETHER, _SMALL_BYTES = 16, 4096
-"""Rows that are read at once, if those before them had at most 4 KiB each; after larger ones, one by one."""
+_FIRST_YOUNG = 64
+"""Most young events of the first slice, so that a page of a few events costs little; each slice doubles it."""
 
 
 class Slice(NamedTuple):
@@ -39,7 +31,7 @@ class Slice(NamedTuple):
 
     lower: bytes
     upper: bytes
-    rows: list[Pair]
+    young: YoungEvents
     """Those of wanted sources, in the direction of the scan."""
     block: Block | None
     whole: bool
@@ -88,9 +80,10 @@ class RangeReader:
     ) -> Iterator[Slice]:
         """Yield the slices of ``lower <= key < upper``; no transaction is held between two of them.
 
-        Blocks that have nothing ``wanted`` are passed over, and rows of other sources; None: all are wanted.
+        Blocks that have nothing ``wanted`` are passed over, and young events of other sources; None: all are
+        wanted.
         """
-        rows = min(_FIRST_ROWS, self._rows_max)
+        rows = min(_FIRST_YOUNG, self._rows_max)
         while lower < upper and not (self._cancelled is not None and self._cancelled()):
             slice_ = self._slice(lower, upper, descending, wanted, rows)
             if slice_.lower >= upper if descending else slice_.upper <= lower:
@@ -113,7 +106,7 @@ class RangeReader:
     def _slice(
         self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, rows_max: int
     ) -> Slice:
-        with self._environment.read() as transaction:
+        with self._environment.snapshot() as (transaction, young):
             databases = self._environment.databases
             stored = partial(stored_block, transaction, databases["blocks"])
             cursor = transaction.cursor(databases["summaries"])
@@ -124,11 +117,11 @@ class RangeReader:
                     lower = max(lower, zone_map.first)
                 else:
                     upper = min(upper, zone_map.last + b"\0")
-            pairs, more = fetch(transaction.cursor(databases["rows"]), lower, upper, descending, rows_max)
+            found, more = young.find(lower, upper, descending=descending, events_max=rows_max)
             if more and descending:
-                lower = pairs[-1][0]
+                lower = found.keys[-1]
             elif more:
-                upper = pairs[-1][0] + b"\0"
+                upper = found.keys[-1] + b"\0"
             value = None
             if zone_map is not None and zone_map.first < upper and zone_map.last >= lower:
                 try:
@@ -142,9 +135,9 @@ class RangeReader:
             if block is None or block.key != zone_map.first or block.checksums != checksums_of(value):
                 block = self._last_block = self._opened(zone_map, value)
         if wanted is not None and wanted.sources is not None:
-            pairs = of_sources(pairs, wanted.sources)
+            found = found.of_sources(wanted.sources)
         whole = zone_map is not None and lower <= zone_map.first and zone_map.last < upper
-        return Slice(lower, upper, pairs, block, whole, zone_map)
+        return Slice(lower, upper, found, block, whole, zone_map)
 
 
 def reaching(block: Block, zone_map: ZoneMap) -> Block:
@@ -152,35 +145,6 @@ def reaching(block: Block, zone_map: ZoneMap) -> Block:
     for part in block.parts:
         part.reaches = zone_map.last, zone_map.events
     return block
-
-
-def fetch(
-    cursor: lmdb.Cursor[bytes], lower: bytes, upper: bytes, descending: bool, pairs_max: int
-) -> tuple[list[Pair], bool]:
-    """Return the first pairs with ``lower <= key < upper``, and whether there may be more.
-
-    ``descending``: the last ones, from the greatest key on. They are at most ``pairs_max``, and about
-    READ_BYTES_MAX bytes.
-    """
-    if descending:
-        placed = cursor.prev() if cursor.set_range(upper) else cursor.last()
-        pairs = cursor.iterprev() if placed else iter(())
-    else:
-        pairs = cursor.iternext() if cursor.set_range(lower) else iter(())
-    fetched: list[Pair] = []
-    size_bytes, together = 0, 1
-    while len(fetched) < pairs_max and size_bytes < READ_BYTES_MAX:
-        some = list(islice(pairs, min(together, pairs_max - len(fetched))))
-        if not some or (some[-1][0] < lower if descending else some[-1][0] >= upper):
-            return fetched + [pair for pair in some if lower <= pair[0] < upper], False
-        fetched += some
-        more_bytes = sum([len(value) for _, value in some])
-        size_bytes += more_bytes
-        together = _TOGETHER if more_bytes < _TOGETHER * _SMALL_BYTES else 1
-    last = fetched[-1][0] if fetched else lower
-    if last >= upper if descending else last < lower:
-        raise _not_in_order(lower)
-    return fetched, True
 
 
 def _not_in_order(lower: bytes) -> DamagedError:

@@ -1,6 +1,6 @@
-"""Reading round what is damaged: a reader whose slices have only rows and blocks that can be read.
+"""Reading round what is damaged: a reader whose slices have only blocks that can be read.
 
-It decodes every row and every block whole before it gives them out, so that no damage shows later. That is
+It decodes every block whole before it gives them out, so that no damage shows later. That is
 slower than :class:`RangeReader`, whose readers decode what they need; it is used only on request.
 """
 
@@ -14,11 +14,9 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_decoder import locate
-from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEYOND_ALL
-from yamcs_archive.storage.format.rows import decode_row, decode_rows
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, BlockFilter, decode_zone_map
-from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Slice, fetch
+from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Slice
 
 Skipped = Callable[[DamagedError], None]
 
@@ -67,27 +65,26 @@ class SkippingReader(RangeReader):
                 if place is None:
                     raise
                 self._tell(error)
-            # Nothing says where the block ends: up to the next one, only rows are read.
+            # Nothing says where the block ends: up to the next one, only young events are read.
             bad, beyond = max(lower, place[0]), min(place[1], upper)
             if descending:
                 yield from self.slices(beyond, upper, descending=True, wanted=wanted)
             else:
                 yield from self.slices(lower, bad, wanted=wanted)
-            yield from self._rows_alone(bad, beyond, descending=descending)
+            yield from self._young_alone(bad, beyond, descending=descending)
             lower, upper = (lower, bad) if descending else (beyond, upper)
 
-    def _rows_alone(self, lower: bytes, upper: bytes, *, descending: bool) -> Iterator[Slice]:
+    def _young_alone(self, lower: bytes, upper: bytes, *, descending: bool) -> Iterator[Slice]:
         more = lower < upper
         while more:
-            with self._environment.read() as transaction:
-                cursor = transaction.cursor(self._environment.databases["rows"])
-                pairs, more = fetch(cursor, lower, upper, descending, self._rows_max)
+            with self._environment.snapshot() as (_, young):
+                found, more = young.find(lower, upper, descending=descending, events_max=self._rows_max)
             begin, end = lower, upper
             if more and descending:
-                begin = upper = pairs[-1][0]
+                begin = upper = found.keys[-1]
             elif more:
-                end = lower = pairs[-1][0] + b"\0"
-            yield Slice(begin, end, self._sound_rows(pairs), None, whole=False)
+                end = lower = found.keys[-1] + b"\0"
+            yield Slice(begin, end, found, None, whole=False)
 
     def _place(self, lower: bytes, upper: bytes, *, descending: bool) -> tuple[bytes, bytes] | None:
         """Return the first key of the first block on the way that cannot be found, and that of the next.
@@ -121,23 +118,7 @@ class SkippingReader(RangeReader):
         if error is not None and zone_map is not None:
             locate(error, zone_map.first, zone_map.last, zone_map.events)
             self._tell(error)
-        rows = self._sound_rows(slice_.rows)
-        return slice_ if rows is slice_.rows else slice_._replace(rows=rows)
-
-    def _sound_rows(self, pairs: list[Pair]) -> list[Pair]:
-        try:
-            decode_rows(pairs)
-        except DamagedError:
-            return [pair for pair in pairs if self._is_sound_row(pair)]
-        return pairs
-
-    def _is_sound_row(self, pair: Pair) -> bool:
-        try:
-            decode_row(*pair)
-        except DamagedError as error:
-            self._tell(error)
-            return False
-        return True
+        return slice_
 
     def _tell(self, error: DamagedError) -> None:
         if error.where != self._told:  # several slices may lead to one block

@@ -1,6 +1,6 @@
 """When each source was heard: stretches of its events without a long pause, from keys alone.
 
-1. Only rows and the key frames of blocks are decoded. Nothing is estimated: zone maps serve to pass over
+1. Only the keys of young events and the key frames of blocks are decoded. Nothing is estimated: zone maps serve to pass over
    blocks without a wanted source, not to count.
 2. Stretches come in the order of their last event, then of source: so a stretch is returned as soon as no
    event can extend it, and at most one for each source is kept.
@@ -15,9 +15,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from yamcs_archive.event import Stretch
-from yamcs_archive.event_vectors import DictColumn, Int64s
+from yamcs_archive.event_vectors import DictColumn, Int64s, dict_encode
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.format.rows import decode_rows
+from yamcs_archive.storage.format.keys import decode_keys
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.query import Query, names_among
 from yamcs_archive.storage.read.range_reader import Slice
@@ -115,9 +115,9 @@ def _begun(slice_: Slice, sources: frozenset[str] | None, pause_us: int) -> list
 
 
 def _keys_of(slice_: Slice) -> Iterator[tuple[Int64s, DictColumn]]:
-    if slice_.rows:
-        rows = decode_rows(slice_.rows)
-        yield rows.times, rows.sources
+    if slice_.young:
+        times, sources, _ = decode_keys(slice_.young.keys)
+        yield times, dict_encode([source.decode() for source in sources])
     block = slice_.block
     if block is not None:
         within = slice_.block_indexes

@@ -108,7 +108,7 @@ class Refill:
         """Return the number of stored events from one key to another, both included."""
         lower, upper = encode_key(*first), encode_key(*last) + b"\0"
         reader = RangeReader(self._environment, self._options.read_events_max)
-        return sum(len(found.rows) + len(found.block_indexes) for found in reader.slices(lower, upper))
+        return sum(len(found.young) + len(found.block_indexes) for found in reader.slices(lower, upper))
 
     def verified(self, cancelled: Callable[[], bool]) -> Verification | None:
         """Read everything back; None once ``cancelled``. Raises DamagedError if anything is wrong."""

@@ -1,12 +1,14 @@
-"""The transactions of an instance's one writer, and the facts that it carries from one to the next.
+"""The commits of an instance's one writer, and the facts that it carries from one to the next.
 
 1. Only one thread at a time uses it: :mod:`writer` sees to that.
-2. A group is committed in one LMDB transaction: events, source states and the commit's record together, so a
-   crash leaves all of the group or nothing.
-3. The carried facts (head, source states) change only after the transaction was committed.
-4. Out of space: nothing is stored, and the next group is tried afresh. After any other failure, of a commit
-   or of a step that follows it, the outcome is unknown: the environment is opened anew and the facts are
-   read back.
+2. A group is committed by one record of the commit log: events, source states and request ids together, so a crash
+   leaves all of the group or nothing. A large run in order is put into blocks at once, by one LMDB transaction.
+3. LMDB has what the records up to the checkpoint say, and the log what follows. A transaction that changes events,
+   commits or source states takes the memory tables along, and moves the checkpoint to the newest record.
+4. The carried facts (head, source states, tables) change only after the record was synced.
+5. Out of space: nothing is stored, and the next group is tried afresh. After any other failure, of a commit
+   or of a step that follows it, the outcome is unknown: the environment is opened anew, the log is recovered, and
+   the facts are read back.
 """
 
 from __future__ import annotations
@@ -27,24 +29,35 @@ from yamcs_archive.errors import (
     DamagedError,
     OutcomeUnknownError,
     OutOfSpaceError,
+    UnavailableError,
 )
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.limits import TABLE_EVENTS_LEFT_MAX
 from yamcs_archive.options import Options
-from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.environment import Environment, LazyRead
 from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
+from yamcs_archive.storage.disk.log_files import remove_segments
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.commits import CommitRecord
+from yamcs_archive.storage.format.log_records import LoggedCommit, LogRecord, encode_payload
 from yamcs_archive.storage.format.meta import encode_horizon
 from yamcs_archive.storage.format.requests import RequestIds
-from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
+from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
+from yamcs_archive.storage.write.checkpoint import Checkpoint, made_from, put
+from yamcs_archive.storage.write.commit_log import CommitLog
+from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
-from yamcs_archive.storage.write.placement import write_events
+from yamcs_archive.storage.write.placement import put_run
+from yamcs_archive.storage.write.rows_of_version_1 import move_rows
+from yamcs_archive.storage.write.stored_events import StoredEvents
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.write_counts import WriteCounts, late_in
 from yamcs_archive.storage.write.writer_cache import WriterCache
+from yamcs_archive.storage.young.memory_table import MemoryTable, is_full
+from yamcs_archive.storage.young.views import MemoryTables
 
 _SOURCES_CACHED_MAX = 65_536
 """Source states in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read again
@@ -84,13 +97,32 @@ class CommitFailed(Exception):  # noqa: N818  # likewise
         self.groups, self.number, self.error = groups, number, error
 
 
+class Prepared(NamedTuple):
+    """The commits of a group of batches, decided and not stored."""
+
+    groups: list[Group]
+    commits: list[LoggedCommit]
+    changed: dict[str, SourceState]
+    """The states of the sources that change, by name."""
+    requests: list[Pair]
+    refusing: bool
+    """True if an event was refused."""
+
+
 class Committer:
     """Commits groups, and runs other transactions of the writer's."""
 
-    def __init__(self, environment: Environment, options: Options, stored: Callable[[], None]) -> None:
-        """``stored`` is called after each commit that stored something; it must return at once."""
+    def __init__(
+        self,
+        environment: Environment,
+        options: Options,
+        stored: Callable[[], None],
+        full: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``stored`` is called after each commit that stored something, ``full`` when a table is to be put into
+        LMDB; both must return at once."""
         self._environment = environment
-        self._tell_stored = stored
+        self._tell_stored, self._tell_full = stored, full
         self._options = options
         self._horizon: int | None = None
         self._sources: dict[str, SourceState] = {}
@@ -98,8 +130,12 @@ class Committer:
         self._stale = False  # after a failure: the environment must be opened anew first
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
         self._cache = WriterCache()
+        self._log = CommitLog(environment.path)
+        self._frozen_segments: list[int] = []  # of the frozen table's records
+        self.tables = MemoryTables(0)
         self.counts = WriteCounts()
         self._load()
+        self._move_rows()
 
     @property
     def head(self) -> int:
@@ -125,46 +161,51 @@ class Committer:
         if self._unsaved:
             self.commit(Batch(()))
 
+    def close(self) -> None:
+        """Save the counts of refused events, put a table that is not small into LMDB, and close the log.
+
+        Raises :class:`ArchiveError`; then nothing is lost that was acknowledged.
+        """
+        try:
+            self.save_counts()
+            if self.tables.count > TABLE_EVENTS_LEFT_MAX:
+                self.checkpoint_all()
+            self._log.cut()
+        finally:
+            self._log.close()
+
     def commit(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
         """Commit a group; return the outcome of each submission, in their order.
 
         Raises OutOfSpaceError, OutcomeUnknownError, and any other :class:`ArchiveError` of reading.
-        With ``alone``, for a thread that may be interrupted at any step, it makes one transaction and nothing
+        With ``alone``, for a thread that may be interrupted at any step, it writes one record and does nothing
         else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
         self._refresh()
-        while True:
-            try:
-                return self._attempt((batch,))[0].outcomes
-            except lmdb.MapFullError:
-                if alone:
-                    raise HandOver from None
-            except CommitFailed as failure:
-                if alone:
-                    raise
-                raise self.outcome_after(failure) from failure.error
-            except lmdb.Error as error:
-                raise archive_error(error, self._environment.path) from error
-            self._environment.grow()
+        self._make_room(alone=alone)
+        try:
+            return self._attempt((batch,), alone=alone)[0].outcomes
+        except CommitFailed as failure:
+            if alone:
+                raise
+            raise self.outcome_after(failure) from failure.error
+        except lmdb.Error as error:
+            raise archive_error(error, self._environment.path) from error
 
     def take_over(self, batches: Sequence[Batch], noted: Pair | None) -> None:
         """Store commits of another archive, each with its time, and a fact of ``meta`` with them, if any."""
         self._refresh()
-        while True:
-            try:
-                self._attempt(batches, noted)
-                return
-            except lmdb.MapFullError:
-                pass
-            except CommitFailed as failure:
-                self.invalidate()
-                raise failure.error from failure.error.__cause__
-            except BaseException:
-                self.invalidate()
-                raise
-            self._environment.grow()
+        self._make_room()
+        try:
+            self._attempt(batches, noted)
+        except CommitFailed as failure:
+            self.invalidate()
+            raise failure.error from failure.error.__cause__
+        except BaseException:
+            self.invalidate()
+            raise
 
     def run_in_transaction(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
         """Run something in a transaction, which is aborted when it returns False or raises; False if aborted.
@@ -186,9 +227,72 @@ class Committer:
                 return True
             self._environment.grow()
 
+    def freeze(self) -> MemoryTable | None:
+        """Let the growing table be put into LMDB; return the table to put, or None if nothing is young."""
+        self._refresh()
+        return self._frozen()
+
+    def _frozen(self) -> MemoryTable | None:
+        if self.tables.frozen is None and self.tables.growing.last > self.tables.growing.after:
+            self._frozen_segments = self._log.roll()
+            self.tables.freeze()
+        return self.tables.frozen
+
+    def put_checkpoint(self, table: MemoryTable, checkpoint: Checkpoint) -> bool:
+        """Put the frozen table into LMDB; False if it must be planned anew, or is there already."""
+        self._refresh()
+        if self.tables.frozen is not table:
+            return False
+        segments = self._frozen_segments
+        try:
+            if not self.run_in_transaction(lambda stored: put(checkpoint, stored)):
+                return False
+        except BaseException:
+            self.invalidate()  # it may be stored
+            raise
+        self._drop(checkpoint.last, segments)
+        return True
+
+    def checkpoint_all(self) -> None:
+        """Put all young events into LMDB, now."""
+        self._refresh()
+        if not self.tables.any:
+            return
+        last = self._log.sequence
+        try:
+            if not self.run_in_transaction(self._put_tables):
+                raise AssertionError("a checkpoint was stale within its own transaction")
+        except BaseException:
+            self.invalidate()
+            raise
+        self._drop(last, self._log.roll())
+
+    def _put_tables(self, stored: WriteTransaction) -> bool:
+        """Put all tables into LMDB, in a transaction of the writer's."""
+        if not self.tables.any:
+            return True
+        return put(made_from(self.tables.tables, stored.index, stored.value, self._options), stored)
+
+    def _drop(self, last: int, segments: list[int]) -> None:
+        """Drop what LMDB has, up to a record."""
+        self.tables.stored(last)
+        self._frozen_segments = []
+        self._log.forget(segments)
+        failpoint("checkpoint-stored")
+        with suppress(OSError):  # the next opening removes them
+            remove_segments(self._environment.path, segments)
+
+    def _make_room(self, *, alone: bool = False) -> None:
+        """Put tables into LMDB, if both are full: whoever should have done it was too slow, or is not there."""
+        if self.tables.frozen is not None and is_full(self.tables.growing, self._options.table_events_max):
+            if alone:
+                raise HandOver
+            self.checkpoint_all()
+
     def move_horizon(self, horizon: int, measure: Callable[[int], HorizonMove]) -> None:
         """Move the prune horizon; ``measure`` is called with the head, and no commit is made after that."""
         self._refresh()
+        self.checkpoint_all()
         move = measure(self._head)
         while True:
             try:
@@ -202,15 +306,17 @@ class Committer:
 
     def _put_horizon(self, horizon: int, move: HorizonMove) -> None:
         databases = self._environment.databases
-        transaction = self._environment.lmdb.begin(write=True)
-        try:
+        with LazyRead(self._environment) as read:
+            stored = self._stored(read)
             changed: dict[str, SourceState] = {}
             for source, pruned in move.pruned.items():
                 with suppress(DamagedError):  # of a damaged state nothing is known
-                    state = self._state(transaction, changed, source)
+                    state = self._state(stored, changed, source)
                     if state.greatest_number is not None:
                         events = max(0, state.events - pruned)
                         changed[source] = msgspec.structs.replace(state, events=events)
+        transaction = self._environment.lmdb.begin(write=True)
+        try:
             saved = self._unsaved | changed.keys()
             pairs = [encode_source(name, changed.get(name) or self._sources[name]) for name in saved]
             transaction.cursor(databases["sources"]).putmulti(pairs)
@@ -225,11 +331,18 @@ class Committer:
         self._note(self._head, changed)
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
-        """Run something after which the facts hold as before; when it raises, they are read back."""
+        """Run something after which the facts hold as before; when it raises, they are read back.
+
+        Nothing is young meanwhile: all is in LMDB.
+        """
         self._refresh()
         try:
             self.save_counts()  # opening anew would forget them
+            self.checkpoint_all()
+            before = self._environment.path
             run()
+            if self._environment.path != before:
+                self._load()
         except BaseException:
             self.invalidate()
             raise
@@ -243,83 +356,184 @@ class Committer:
             self._stale = self._attempting = False
 
     def _load(self) -> None:
-        self._horizon = read_meta(self._environment).horizon
-        with self._environment.read() as transaction:
-            self._head = head_number(self._environment, transaction)
+        environment = self._environment
+        self._log.close()
+        self._log = CommitLog(environment.path)
+        with environment.read() as transaction:
+            checkpoint = environment.checkpoint(transaction)
+        tables = MemoryTables(checkpoint)
+        for record in self._log.recover(checkpoint):
+            tables.growing.add(record)
+        self.tables = environment.young = tables
+        self._frozen_segments = []
+        self._horizon = read_meta(environment).horizon
+        with environment.snapshot() as snapshot:
+            self._head = head_number(environment, snapshot)
         self._tell_stored()  # after a failed commit it may be found stored
         self._sources.clear()
         self._unsaved.clear()
         self._cache.forget()
 
-    def _attempt(self, batches: Sequence[Batch], noted: Pair | None = None) -> list[Group]:
+    def _move_rows(self) -> None:
+        """Put the rows of an earlier version, if there are any, into blocks."""
+        with self._environment.read() as transaction:
+            rows = transaction.stat(self._environment.databases["rows"])["entries"]
+            checkpoint = transaction.get(b"checkpoint", db=self._environment.databases["meta"])
+        if rows or checkpoint is None:
+            damage = Damage()
+            move_rows(self._environment, self._options, self.run_in_transaction, damage.meet)
+            damage.log()
+
+    def _attempt(
+        self, batches: Sequence[Batch], noted: Pair | None = None, *, alone: bool = False
+    ) -> list[Group]:
         self._attempting = True
         try:
-            groups = self._transact(batches, noted)
-        except CommitFailed as failure:
+            groups = self._store(batches, noted, alone=alone)
+        except CommitFailed:
             self._stale = True
-            if isinstance(failure.error, lmdb.MapFullError):  # as when the map is full before the commit
-                raise failure.error from None
             raise
-        except Exception:  # nothing is stored, and the facts hold
+        except (Exception, HandOver):  # nothing is stored, and the facts hold
             self._attempting = False
             raise
         self._attempting = False
         return groups
 
-    def _transact(self, batches: Sequence[Batch], noted: Pair | None) -> list[Group]:
-        """Make a commit of each batch that has something new, all of them in one transaction."""
-        databases, head = self._environment.databases, self._head
-        begun_s, late, refusing = perf_counter(), 0, False
-        transaction = self._environment.lmdb.begin(write=True)
-        try:
-            stored = WriteTransaction(self._environment, transaction, self._cache)
-            changed: dict[str, SourceState] = {}
-            state = partial(self._state, transaction, changed)
-            groups: list[Group] = []
-            requests: list[Pair] = []
-            for batch in batches:
-                group = self._decided(batch, transaction, stored, state, requests)
-                groups.append(group)
-                if refused := update_sources(group, state, changed):
-                    self._unsaved |= refused
-                    refusing = True
-                if group.new_runs:
-                    head += 1
-                    late += self._put(stored, group, head, batch.time)
-            nothing_new = head == self._head and not requests and noted is None
+    def _store(self, batches: Sequence[Batch], noted: Pair | None, *, alone: bool) -> list[Group]:
+        """Make a commit of each batch that has something new, all of them by one record or transaction."""
+        begun_s = perf_counter()
+        with LazyRead(self._environment) as read:
+            prepared = self._prepared(batches, self._stored(read))
+            groups, commits, changed, requests, refusing = prepared
+            nothing_new = not commits and not requests and noted is None
             if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
-                # The stored events of duplicates and conflicts were fsynced by their own commits.
+                # The stored events of duplicates and conflicts were synced by their own commits.
                 self._environment.files.check_unless_recent()
                 self._remember(changed)
                 self.counts.refused(groups)
                 return groups
+            stored = self._stored(read)
             saved = self._unsaved | changed.keys()
-            pairs = [encode_source(source, changed.get(source) or state(source)) for source in saved]
-            transaction.cursor(databases["sources"]).putmulti(pairs)
-            if requests:
-                transaction.cursor(databases["requests"]).putmulti(requests)
-            if noted is not None:
-                transaction.put(*noted, db=databases["meta"])
-            failpoint("before-commit")
-
-            def count() -> None:
-                self.counts.committed(groups, late, perf_counter() - begun_s)
-                if refusing:
-                    self.counts.refused(groups)
-
-            self._commit(transaction, groups, head, changed, count)
-        except BaseException:
-            self._cache.forget()  # it may have blocks that this transaction put and lost
-            raise
-        finally:
-            transaction.abort()  # does nothing after a commit
+            sources = [(name, changed.get(name) or self._state(stored, changed, name)) for name in saved]
+        facts = () if noted is None else (noted,)
+        number = self._head + 1
+        record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
+        bulk = len(commits) == 1 and self._is_bulk(groups[0])
+        if bulk and alone:
+            raise HandOver
+        failpoint("before-commit")
+        if bulk:
+            self._put_bulk(groups, number, record)
+        else:
+            self._log_record(groups, number, record)
+        try:
+            late = sum([late_in(commit.events, commit.time) for commit in commits])
+            self._note(self._head + len(commits), changed)
+            self.counts.committed(groups, late, perf_counter() - begun_s)
+            if refusing:
+                self.counts.refused(groups)
+            if is_full(self.tables.growing, self._options.table_events_max) and self._frozen() is not None:
+                self._tell_full()
+        except Exception as error:
+            raise CommitFailed(groups, number, error) from error
         return groups
+
+    def _log_record(self, groups: list[Group], number: int, record: LogRecord) -> None:
+        payload = encode_payload(record)
+        try:
+            self._log.append(payload)
+            failpoint("after-commit")
+            self._environment.files.check_unless_recent()
+            self.tables.growing.add(record)
+        except UnavailableError as error:
+            if self._log.sequence == record.sequence:  # it is written, and a later step failed
+                raise CommitFailed(groups, number, error) from error
+            raise
+        except Exception as error:
+            # The error itself would mean that nothing was stored: the caller would append the events again.
+            raise CommitFailed(groups, number, error) from error
+
+    def _is_bulk(self, group: Group) -> bool:
+        """Return whether a group is one run in order that is large enough for blocks of its own."""
+        return (
+            len(group.new_runs) == 1
+            and group.new_runs[0].alone
+            and group.events.size >= self._options.run_events_min
+        )
+
+    def _put_bulk(self, groups: list[Group], number: int, record: LogRecord) -> None:
+        """Put a large run into blocks at once; the tables come along."""
+        last = self._log.sequence
+        while True:
+            try:
+                transaction = self._environment.lmdb.begin(write=True)
+                try:
+                    stored = WriteTransaction(self._environment, transaction, self._cache)
+                    self._put_tables(stored)
+                    self._put_record(record, stored)
+                    failpoint("bulk-before-commit")
+                except BaseException:
+                    transaction.abort()
+                    self._cache.forget()  # it may have blocks that this transaction put and lost
+                    raise
+                try:
+                    transaction.commit()
+                    failpoint("after-commit")
+                    self._environment.files.check_unless_recent()
+                    self._drop(last, self._log.roll() if self.tables.any else [])
+                except lmdb.MapFullError:
+                    raise
+                except Exception as error:
+                    raise CommitFailed(groups, number, error) from error
+                return
+            except lmdb.MapFullError:
+                self._cache.forget()
+            self._environment.grow()
+
+    def _put_record(self, record: LogRecord, stored: WriteTransaction) -> None:
+        for commit in record.commits:
+            events = commit.events
+            if not isinstance(events, StoredVectors):
+                events = StoredVectors.of(events, commit.number)
+            put_run(events.stored_by(commit.number), stored, self._options)
+            stored.put_commits(commit.record)
+        stored.put_pairs("sources", [encode_source(*pair) for pair in record.sources])
+        stored.put_pairs("requests", record.requests)
+        stored.put_pairs("meta", record.facts)
+
+    def _stored(self, read: LazyRead) -> StoredEvents:
+        return StoredEvents(self.tables.tables, self._environment, read, self._cache)
+
+    def _prepared(self, batches: Sequence[Batch], stored: StoredEvents) -> Prepared:
+        """Decide the outcomes of batches, each as if those before it were stored."""
+        changed: dict[str, SourceState] = {}
+        state = partial(self._state, stored, changed)
+        groups: list[Group] = []
+        commits: list[LoggedCommit] = []
+        requests: list[Pair] = []
+        refusing = False
+        scratch: MemoryTable | None = None
+        for batch in batches:
+            if commits and scratch is None:
+                scratch = MemoryTable(0)
+                stored.tables = (*stored.tables, scratch)
+            if scratch is not None and scratch.last < len(commits):
+                scratch.add(LogRecord(scratch.last + 1, commits[-1:]))
+            group = self._decided(batch, stored, state, requests)
+            groups.append(group)
+            if refused := update_sources(group, state, changed):
+                self._unsaved |= refused
+                refusing = True
+            if group.new_runs:
+                time = self._options.clock() if batch.time is None else batch.time
+                runs = [(start, stop - 1) for start, stop, _ in group.new_runs]
+                commits.append(LoggedCommit(self._head + 1 + len(commits), time, group.events, runs))
+        return Prepared(groups, commits, changed, requests, refusing)
 
     def _decided(
         self,
         batch: Batch,
-        transaction: lmdb.Transaction[bytes],
-        stored: WriteTransaction,
+        stored: StoredEvents,
         state: Callable[[str], SourceState],
         requests: list[Pair],
     ) -> Group:
@@ -329,8 +543,7 @@ class Committer:
             return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
 
         if batch.asked:
-            database = self._environment.databases["requests"]
-            keys = IdempotencyKeys(transaction, database, stored, self._horizon, self._options)
+            keys = IdempotencyKeys(stored, self._horizon, self._options)
             group, pairs = keys.decided(list(zip(batch.submitted, batch.asked, strict=True)), decided)
             requests += pairs
         else:
@@ -339,33 +552,6 @@ class Committer:
             _refuse_differences(group)
         failpoint("outcomes-known")
         return group
-
-    def _put(self, stored: WriteTransaction, group: Group, number: int, time: int | None) -> int:
-        """Put the new events of a group; return how many of them are late."""
-        write_events(group, stored, number, self._options)
-        time = self._options.clock() if time is None else time
-        stored.put_commits(CommitRecord(number, (time,), (group.events.size,), group.runs))
-        self._cache.met(group.events.key(-1))
-        return late_in(group, time)
-
-    def _commit(
-        self,
-        transaction: lmdb.Transaction[bytes],
-        groups: list[Group],
-        head: int,
-        changed: dict[str, SourceState],
-        count: Callable[[], None],
-    ) -> None:
-        number = self._head + 1
-        try:
-            transaction.commit()
-            failpoint("after-commit")
-            self._environment.files.check_unless_recent()
-            self._note(head, changed)
-            count()  # here, because an error of it must not look as if nothing were stored
-        except Exception as error:
-            # The error itself would mean that nothing was stored: the caller would append the events again.
-            raise CommitFailed(groups, number, error) from error
 
     def _note(self, head: int, changed: dict[str, SourceState]) -> None:
         """Change the carried facts after a commit."""
@@ -382,14 +568,10 @@ class Committer:
             ahead = self._unsaved & self._sources.keys()
             self._sources = {source: self._sources[source] for source in ahead}
 
-    def _state(
-        self, transaction: lmdb.Transaction[bytes], changed: dict[str, SourceState], source: str
-    ) -> SourceState:
+    def _state(self, stored: StoredEvents, changed: dict[str, SourceState], source: str) -> SourceState:
         known = changed.get(source) or self._sources.get(source)
         if known is None:
-            value = transaction.get(source.encode(), db=self._environment.databases["sources"])
-            known = SourceState() if value is None else decode_source(source.encode(), value)[1]
-            self._sources[source] = known
+            known = self._sources[source] = stored.source(source)
         return known
 
     def outcome_after(self, failure: CommitFailed) -> ArchiveError:
@@ -407,8 +589,7 @@ class Committer:
             self._refresh()
         except ArchiveError as error:
             return OutcomeUnknownError(events, f"{reason}; then {error}")
-        # LMDB writes its meta page last. Where even the page cache shows the old one, the new one was
-        # never written, so nothing of this commit can come back.
+        # The log was recovered: what it has is durable, and what it does not have can never come back.
         if self._head < failure.number and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
             return OutOfSpaceError(str(path), reason)
         return OutcomeUnknownError(events, reason)

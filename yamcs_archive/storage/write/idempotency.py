@@ -1,6 +1,6 @@
 """Idempotency keys: a retry of a request with an id gets the same answer as its first attempt.
 
-1. The record of a request is stored in the same transaction as its events: either both are stored or neither.
+1. The record of a request is stored in the same record of the log as its events: either both are stored or neither.
 2. A record is also stored if the event is a duplicate of a stored one. None is stored for a refused event
    (conflict or expired), which may be sent again with the same id, even with other content.
 3. The event of a retry is replaced by the event that the first attempt stored. So it is found to be a
@@ -17,9 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
-import lmdb
 from msgspec.structs import replace
 
 from yamcs_archive.columns import Columns
@@ -47,20 +46,23 @@ _SWEEP_US = 600_000_000
 """Microseconds between the end of one sweep over all ids and the beginning of the next."""
 
 
-class IdempotencyKeys:
-    """The ids of one group's submissions, within the transaction that commits it."""
+class ExistingRequests(Existing, Protocol):
+    """The stored events, and the requests that stored them."""
 
-    def __init__(
-        self,
-        transaction: lmdb.Transaction[bytes],
-        database: lmdb._Database,
-        existing: Existing,
-        horizon: int | None,
-        options: Options,
-    ) -> None:
-        self._transaction, self._database, self._existing = transaction, database, existing
+    def request(self, key: bytes) -> bytes | None:
+        """Return the record of a request's id, as it is stored."""
+
+    def requests(self) -> int:
+        """Return about how many ids are stored."""
+
+
+class IdempotencyKeys:
+    """The ids of one group's submissions."""
+
+    def __init__(self, existing: ExistingRequests, horizon: int | None, options: Options) -> None:
+        self._existing = existing
         self._now, self._horizon = options.clock(), horizon
-        self._room = options.request_ids_max - transaction.stat(database)["entries"]
+        self._room = options.request_ids_max - existing.requests()
         self._known: set[bytes] = set()
 
     def decided(
@@ -100,7 +102,7 @@ class IdempotencyKeys:
         retries: dict[int, EventKey] = {}
         fresh = 0
         for position, (key, digest) in enumerate(zip(*asked, strict=True)):
-            value = self._transaction.get(key, db=self._database)
+            value = self._existing.request(key)
             record = None if value is None else decode_record(key, value)
             if record is None or record.time <= self._now - REQUEST_AGE_US:
                 fresh += record is None

@@ -1,61 +1,130 @@
-"""Placement of new events: in blocks at once, or as rows that are sealed later.
+"""Placement of new events in blocks: what a table, or a large run, becomes.
 
-1. A run of at least 256 new events between two blocks, with no row among them, becomes blocks at once, at any
-   time in the archive: the fast path must also work for history imported beside live events, and after one
-   event from a clock in 2099. All other events become rows.
-2. The block before such a run is filled up first, if it is not full and no row is between it and the run. So
-   a bulk append leaves a partial block at its end, not rows.
-3. A block is full at the option's number of events or bytes of text, whichever is reached first, and before
-   any of its frames exceeds the limit. A larger event gets a block of its own.
-4. A block that replaces a partial block has events that were acknowledged before, so each of its frames is
-   decompressed and compared with its source. Of other new blocks only the bounds are checked.
+1. Events go between the blocks that are there, or into them; no two blocks overlap. So the events are cut where a
+   stored block begins: a stretch belongs to the last block whose first key is not above it.
+2. Events within a block's range become its late part. The block is rewritten only when its late events are an
+   eighth of the others, or have enough text to fill a block: otherwise one late event in a hundred would rewrite
+   every block.
+3. Events after a block that is not full fill it up first.
+4. A block is full at the option's number of events or bytes of text, whichever is reached first, and before any of
+   its frames exceeds the limit. A larger event gets a block of its own.
+5. A damaged block is never filled up: events after it begin a new one. Nothing can be put into its range.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from math import ceil
+from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_part_encoder import fits
-from yamcs_archive.storage.format.keys import encode_key
-from yamcs_archive.storage.format.rows import encode_rows
-from yamcs_archive.storage.write.outcomes import Group
+from yamcs_archive.storage.format.keys import Keys, encode_key, in_key_order
+from yamcs_archive.storage.format.zone_maps import ZoneMap
+from yamcs_archive.storage.read.block_index import BlockIndex
+from yamcs_archive.storage.write.block_steps import Found, Plan
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 
-def write_events(group: Group, stored: WriteTransaction, commit: int, options: Options) -> None:
-    """Store the new events of a group, as blocks or as rows."""
-    rows: list[int] = []
-    events = group.events
-    for start, stop, alone in group.new_runs:
-        if alone and stop - start >= options.run_events_min:
-            first = encode_key(*events.key(start))
-            # No stored key is within the run, so it is between blocks if its first key is.
-            if stored.index.around(first) is None:
-                run = events.cut(start, stop)
-                run = run if isinstance(run, StoredVectors) else StoredVectors.of(run, commit)
-                _put_blocks(first, run.stored_by(commit), stored, options)
-                continue
-        rows.extend(range(start, stop))
-    if rows:
-        left = events if len(rows) == events.size else events.take(rows)
-        stored.put_rows(encode_rows(left, commit))
+class Placed(NamedTuple):
+    """How events are put among stored blocks."""
+
+    plans: list[Plan]
+    starts: list[int]
+    """The index of the first event of each stretch, between whose events no block begins."""
 
 
-def _put_blocks(first: bytes, events: StoredVectors, stored: WriteTransaction, options: Options) -> None:
-    before = stored.index.before(first)
+def place(
+    events: StoredVectors, index: BlockIndex, value_of: Callable[[bytes], bytes], options: Options
+) -> Placed:
+    """Return how events, in key order and none of them stored, are put among the stored blocks.
+
+    ``value_of`` returns the bytes of the block with a first key. Raises DamagedError if events lie within the range
+    of a block that cannot be read.
+    """
+    keys = Keys.of(events)
+    plans: list[Plan] = []
+    starts: list[int] = []
+    at = 0
+    while at < events.size:
+        first = encode_key(*keys.key(at))
+        following = index.first_from(first)
+        stop = events.size if following is None else keys.below(following)
+        before = index.before(first)
+        plans += _plans(events.cut(at, stop), before, value_of, options)
+        starts.append(at)
+        at = stop
+    return Placed(plans, starts)
+
+
+def _plans(
+    events: StoredVectors, before: ZoneMap | None, value_of: Callable[[bytes], bytes], options: Options
+) -> list[Plan]:
+    """Return the plans for events that all belong to one block, or to none."""
+    if before is None:
+        return [_new(events, options)]
+    inside = Keys.of(events).below(before.last, or_equal=True)
+    if inside:
+        found = _found(before, value_of)
+        main, *late = found.block.parts
+        if (inside + sum(part.count for part in late)) * options.late_share >= main.count:
+            return [_rewritten(found, events, options)]
+        within = _late(found, events.cut(0, inside), options)
+        after = events.cut(inside, events.size)
+        return [within, _new(after, options)] if after.size else [within]
+    if before.events < well_filled(options.block_events_max):
+        try:
+            found = _found(before, value_of)
+            if found.block.events.text_bytes() < well_filled(options.block_text_bytes_max):
+                return [_rewritten(found, events, options)]
+        except DamagedError:
+            pass  # it is left as it is
+    return [_new(events, options)]
+
+
+def _found(zone_map: ZoneMap, value_of: Callable[[bytes], bytes]) -> Found:
+    value = value_of(zone_map.first)
+    found = Found(Block(zone_map.first, value), value, zone_map)
+    found.block.check_body()
+    return found
+
+
+def _new(events: StoredVectors, options: Options) -> Plan:
+    return Plan(None, list(split_into_blocks(events, options)))
+
+
+def _rewritten(found: Found, events: StoredVectors, options: Options) -> Plan:
+    together = in_key_order(StoredVectors.concat([found.block.events, events]))
+    return Plan(found, list(split_into_blocks(together, options)))
+
+
+def _late(found: Found, events: StoredVectors, options: Options) -> Plan:
+    """Return the plan that adds events to the late part of a block.
+
+    If the late part would have more text than a block may have, the block is rewritten instead: a part is
+    never split.
+    """
+    late = in_key_order(StoredVectors.concat([*(part.events for part in found.block.parts[1:]), events]))
+    text_bytes = late.text_bytes()
+    if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
+        return _rewritten(found, events, options)
+    return Plan(found, [], late)
+
+
+def put_run(events: StoredVectors, stored: WriteTransaction, options: Options) -> None:
+    """Store a large run of new events, which lies between two blocks, as blocks at once.
+
+    A block that replaces a partial one has events that were acknowledged before, so each of its frames is
+    decompressed and compared with its source. Of other new blocks only the bounds are checked.
+    """
+    before = stored.index.before(encode_key(*events.key(0)))
     replaced = 0
-    if (
-        before is not None
-        and before.events < well_filled(options.block_events_max)
-        and not stored.row_between(before.last, first)
-    ):
+    if before is not None and before.events < well_filled(options.block_events_max):
         try:
             partial = stored.block(before.first).events
         except DamagedError:

@@ -1,6 +1,6 @@
-"""One write transaction: look-ups and changes of rows and blocks, which together are in one order of keys.
+"""One transaction of the writer's: look-ups of stored events, and, in a write transaction, changes of blocks.
 
-1. Only the writer's thread uses it. Decoded blocks are cached from one transaction to the next, because only
+1. Only the thread that commits uses it. Decoded blocks are cached from one transaction to the next, because only
    the writer changes blocks; the cache is dropped when a transaction fails.
 2. Blocks never overlap: a block is put only if its range overlaps no other block's, or after the blocks that
    it replaces were deleted.
@@ -11,16 +11,16 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from itertools import islice, takewhile
+from itertools import islice
 
 import lmdb
 import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
@@ -30,7 +30,7 @@ from yamcs_archive.storage.format.commits import (
     encode_commit,
 )
 from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
-from yamcs_archive.storage.format.rows import decode_row
+from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
@@ -39,19 +39,14 @@ from yamcs_archive.storage.format.zone_maps import (
     encode_zone_map,
 )
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
-from yamcs_archive.storage.write.writer_cache import WriterCache
-
-_ROWS_LOOKED_THROUGH, _ROWS_KNOWN_MAX = 64, 1 << 21
-"""The times of all rows are loaded if there are at most 64 rows for each key looked up, and at most 2 Mi rows
-(16 MB)."""
-
+from yamcs_archive.storage.write.writer_cache import LEAST_KEY, WriterCache
 
 class OverlapError(Exception):
     """A block would overlap another one: the store has changed after the block was made."""
 
 
-class WriteTransaction:
-    """The rows and blocks of an instance, within a transaction of its writer."""
+class StoredBlocks:
+    """The blocks of an instance, within a transaction of its writer: what is looked up."""
 
     def __init__(
         self, environment: Environment, transaction: lmdb.Transaction[bytes], cache: WriterCache
@@ -59,24 +54,12 @@ class WriteTransaction:
         self._databases = environment.databases
         self._transaction = transaction
         self.cache = cache
-        self._rows = transaction.cursor(self._databases["rows"])
         self.index = BlockIndex(transaction.cursor(self._databases["summaries"]), self.block)
         self._around: Block | None = None
         """The block in which the last key was looked up. Keys come in order, so the next may be in it too."""
 
-    def next_key(self, key: Key) -> Key | None:
-        """Return the least stored key that is not below ``key``, or None."""
-        greatest = self.greatest_key()
-        if greatest is None or key > greatest:
-            return None
-        encoded = encode_key(*key)
-        row = decode_key(self._rows.key()) if self._rows.set_range(encoded) else None
-        in_block = self._next_in_blocks(key, encoded)
-        if row is None or in_block is None:
-            return row if in_block is None else in_block
-        return min(row, in_block)
-
-    def _next_in_blocks(self, key: Key, encoded: bytes) -> Key | None:
+    def next_key(self, key: Key, encoded: bytes) -> Key | None:
+        """Return the least key in a block that is not below ``key``, or None."""
         around = self._block_around(key, encoded)
         if around is not None:
             return around.key_of(around.index_of(key))
@@ -94,24 +77,19 @@ class WriteTransaction:
         self._around = block = self.block(found.first)
         return block
 
-    def greatest_key(self) -> Key | None:
-        """Return the greatest stored key, or None."""
-        if self.cache.greatest is not None:
-            return self.cache.greatest
-        row = self._rows.key() if self._rows.last() else None
-        block = self.index.before(BEYOND_ALL)
-        keys = [decode_key(key) for key in (row, None if block is None else block.last) if key is not None]
-        self.cache.greatest = max(keys, default=None)
+    def greatest_key(self) -> Key:
+        """Return the greatest key in a block, or LEAST_KEY."""
+        if self.cache.greatest is None:
+            block = self.index.before(BEYOND_ALL)
+            self.cache.greatest = LEAST_KEY if block is None else decode_key(block.last)
         return self.cache.greatest
 
     def stored_among(self, keys: Keys) -> list[int]:
-        """Return the indexes of those keys that are stored; the keys are in order.
+        """Return the indexes of those keys that are in blocks; the keys are in order.
 
         Meant for many keys among many stored ones: each block that may have some of them is read once.
         """
-        # Not with getmulti(): it would hold all values in memory, and that of a repeated key several times.
-        is_row = self._rows.set_key
-        found = {index for index in self._maybe_rows(keys.times) if is_row(encode_key(*keys.key(index)))}
+        found: list[int] = []
         at = 0
         while at < keys.size:
             lowest = encode_key(*keys.key(at))
@@ -129,33 +107,55 @@ class WriteTransaction:
             alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
             if alike:
                 in_block = self.block(block.first).indexes_of_keys([keys.key(index) for index in alike])
-                found.update(index for index, there in zip(alike, in_block, strict=True) if there >= 0)
+                found += [index for index, there in zip(alike, in_block, strict=True) if there >= 0]
             at = stop
-        return sorted(found)
+        return found
 
-    def _maybe_rows(self, times: Int64s) -> Sequence[int]:
-        """Return the indexes of those times that rows may have."""
-        rows = self.cache.rows
-        maybe = rows.may_have(times)
-        if maybe is not None:
-            return maybe
-        count = self._transaction.stat(self._databases["rows"])["entries"]
-        if not len(times) * _ROWS_LOOKED_THROUGH >= count <= _ROWS_KNOWN_MAX:
-            return range(len(times))
-        rows.learn(self._rows.iternext(values=False) if self._rows.first() else ())
-        return self._maybe_rows(times)
-
-    def row_between(self, lower: bytes, upper: bytes) -> bool:
-        """Return whether a row is stored with ``lower < key < upper``."""
-        return bool(self._rows.set_range(lower + b"\0")) and self._rows.key() < upper
+    def value(self, key: bytes) -> bytes:
+        """Return the bytes of the block whose first key is ``key``."""
+        return stored_block(self._transaction, self._databases["blocks"], key)
 
     def block(self, key: bytes) -> Block:
         """Return the block whose first key is ``key``."""
         found = self.cache.get(key)
         if found is None:
-            found = Block(key, stored_block(self._transaction, self._databases["blocks"], key))
+            found = Block(key, self.value(key))
             self.cache.keep(found)
         return found
+
+    def events(self, keys: Sequence[Key]) -> list[Event]:
+        """Return the events in blocks under ``keys``, which are in order; each block is read once."""
+        encoded = [encode_key(*key) for key in keys]
+        found: list[Event] = []
+        while len(found) < len(keys):
+            at = len(found)
+            around = self.index.around(encoded[at])
+            if around is None:
+                raise _gone(encoded[at])
+            stop = bisect_right(encoded, around.last, at)
+            indexes = self.block(around.first).indexes_of_keys(keys[at:stop])
+            if -1 in indexes:
+                raise _gone(encoded[at + indexes.index(-1)])
+            found += self.block(around.first).some_events(indexes)
+        return found
+
+    def request(self, key: bytes) -> bytes | None:
+        """Return the record of a request's id, as it is stored."""
+        return self._transaction.get(key, db=self._databases["requests"])
+
+    def requests(self) -> int:
+        """Return the number of ids that are stored."""
+        return self._transaction.stat(self._databases["requests"])["entries"]
+
+    def source(self, name: str) -> SourceState | None:
+        """Return the state of a source."""
+        key = name.encode()
+        value = self._transaction.get(key, db=self._databases["sources"])
+        return None if value is None else decode_source(key, value)[1]
+
+
+class WriteTransaction(StoredBlocks):
+    """The blocks of an instance, and all else that a write transaction changes."""
 
     def block_checksums(self, key: bytes) -> bytes | None:
         """Return the checksums of the block whose first key is ``key``, or None if there is none."""
@@ -176,30 +176,8 @@ class WriteTransaction:
                 self.delete_groups_from(pair[0])
         return list(islice(self.index.blocks_from(end), blocks_max))
 
-    def events(self, keys: Sequence[Key]) -> list[Event]:
-        """Return the events stored under ``keys``, which are in order; each block is read once."""
-        encoded = [encode_key(*key) for key in keys]
-        rows = self._rows.getmulti(dict.fromkeys(encoded))
-        found = {key: decode_row(key, value).event for key, value in rows}
-        left = [at for at, key in enumerate(encoded) if key not in found]
-        while left:
-            around = self.index.around(encoded[left[0]])
-            if around is None:
-                raise _gone(encoded[left[0]])
-            inside = bisect_right(left, around.last, key=encoded.__getitem__)
-            block = self.block(around.first)
-            indexes = block.indexes_of_keys([keys[at] for at in left[:inside]])
-            if -1 in indexes:
-                raise _gone(encoded[left[indexes.index(-1)]])
-            events = block.some_events(indexes)
-            found.update(zip((encoded[at] for at in left[:inside]), events, strict=True))
-            del left[:inside]
-        return [found[key] for key in encoded]
-
     def follows(self, before: bytes, after: bytes) -> bool:
-        """Return whether no event is stored between two stored keys."""
-        if self.row_between(before, after):
-            return False
+        """Return whether no event is in a block between two stored keys."""
         low, high = decode_key(before), decode_key(after)
         around = self._block_around(low, before)
         if around is not None and low < around.key_of(-1):
@@ -207,6 +185,10 @@ class WriteTransaction:
             return around.key_of(index + (around.key_of(index) == low)) >= high
         following = self.index.first_from(before + b"\0")
         return following is None or following >= after
+
+    def put_pairs(self, database: str, pairs: Sequence[Pair]) -> None:
+        """Put pairs into a sub-database, in place of those with their keys."""
+        self._transaction.cursor(self._databases[database]).putmulti(pairs)
 
     def pop_commits(self, first: int, last: int) -> list[CommitRecord]:
         """Delete the records of the commits from ``first`` to ``last`` and return them."""
@@ -226,13 +208,6 @@ class WriteTransaction:
         if not self._transaction.put(*pair, overwrite=False, db=self._databases["commits"]):
             raise AssertionError(f"commit {record.first} is there already")
 
-    def put_rows(self, pairs: Sequence[tuple[bytes, bytes]]) -> None:
-        """Put new rows, in key order."""
-        consumed, added = self._rows.putmulti(pairs, overwrite=False)
-        if not consumed == added == len(pairs):
-            raise AssertionError(f"{len(pairs)} new rows, {consumed} consumed, {added} added")
-        self.cache.rows.put(key for key, _ in pairs)
-
     def replace_requests(self, changes: Sequence[tuple[bytes, bytes, bytes | None]]) -> None:
         """Replace records of requests, or delete those whose new value is None.
 
@@ -251,22 +226,10 @@ class WriteTransaction:
         """Delete a fact of the instance, which must have it no longer."""
         self._transaction.delete(name.encode("ascii"), db=self._databases["meta"])
 
-    def delete_rows(self, keys: Sequence[bytes]) -> bool:
-        """Delete rows, given in key order; return False if one is missing."""
-        cursor, at = self._transaction.cursor(self._databases["rows"]), b""
+    def delete_keys(self, database: str, keys: Iterable[bytes]) -> None:
+        """Delete the values of some keys of a sub-database."""
         for key in keys:
-            if at != key and not cursor.set_key(key):
-                return False
-            cursor.delete()
-            at = cursor.key()  # of the next row, which often is the next to delete
-        self.cache.rows.gone(len(keys))
-        return True
-
-    def row_keys_below(self, bound: bytes, rows_max: int) -> list[bytes]:
-        """Return the keys of the first rows below a bound."""
-        placed = self._rows.first()
-        found = islice(self._rows.iternext(values=False), rows_max) if placed else ()
-        return list(takewhile(lambda key: key < bound, found))
+            self._transaction.delete(key, db=self._databases[database])
 
     def delete_commits(self, keys: Iterable[bytes]) -> None:
         """Delete the records of commits of which nothing is left."""
@@ -291,6 +254,7 @@ class WriteTransaction:
         failpoint("block-half-put")
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, zone_map), db=self._databases["summaries"])
         self.cache.forget([block.key])
+        self.cache.met(decode_key(zone_map.last))
         failpoint("block-put")
 
     def delete_block(self, key: bytes) -> None:

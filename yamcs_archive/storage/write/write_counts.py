@@ -17,6 +17,7 @@ from yamcs_archive.activity import (
     Distribution,
     InstanceActivity,
 )
+from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.outcomes import Group
 
@@ -73,9 +74,8 @@ class WriteCounts:
         )
 
 
-def late_in(group: Group, commit_time: int) -> int:
-    """Return how many new events of a group are late at that time; they are in order of their own times."""
-    events = group.events
+def late_in(events: Columns[int] | StoredVectors, commit_time: int) -> int:
+    """Return how many events are late at that time; they are in order of their own times."""
     before = commit_time - LATE_US
     if isinstance(events, StoredVectors):
         return int(events.times.searchsorted(before))

@@ -30,6 +30,7 @@ from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
+from yamcs_archive.storage.write.checkpoint import Checkpoint
 from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver, HorizonMove
 from yamcs_archive.storage.write.group_commit import commit_group, fill_group
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -47,6 +48,8 @@ from yamcs_archive.storage.write.submissions import (
 )
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.write_counts import WriteCounts
+from yamcs_archive.storage.young.memory_table import MemoryTable
+from yamcs_archive.storage.young.views import MemoryTables
 
 T = TypeVar("T")
 
@@ -57,10 +60,16 @@ class Writer:
     """Commits what callers submit. The thread starts at construction and ends with :meth:`close`."""
 
     def __init__(
-        self, environment: Environment, options: Options, name: str, stored: Callable[[], None]
+        self,
+        environment: Environment,
+        options: Options,
+        name: str,
+        stored: Callable[[], None],
+        full: Callable[[], None] = lambda: None,
     ) -> None:
-        """``stored`` is called after each commit that stored something; it must return at once."""
-        self._committer = Committer(environment, options, stored)
+        """``stored`` is called after each commit that stored something, ``full`` when a memory table is to be put
+        into LMDB; both must return at once."""
+        self._committer = Committer(environment, options, stored, full)
         self._environment = environment
         self._group_events_max = options.group_events_max
         self._pid = os.getpid()
@@ -192,6 +201,23 @@ class Writer:
         batches = [Batch((columns,), time=time, exact=exact) for time, columns in commits]
         self._do(partial(self._committer.take_over, batches, noted))
 
+    def freeze(self) -> MemoryTable | None:
+        """Let the growing memory table be put into LMDB; return the table to put, or None if nothing is young."""
+        return self._do(self._committer.freeze)
+
+    def put_checkpoint(self, table: MemoryTable, checkpoint: Checkpoint) -> bool:
+        """Put the frozen table into LMDB; False if it must be planned anew, or is there already."""
+        return self._do(partial(self._committer.put_checkpoint, table, checkpoint))
+
+    def checkpoint_all(self) -> None:
+        """Put all young events into LMDB."""
+        self._do(self._committer.checkpoint_all)
+
+    @property
+    def tables(self) -> MemoryTables:
+        """The memory tables; for any thread, which must not change them."""
+        return self._committer.tables
+
     def move_horizon(self, horizon: int, measure: Callable[[int], HorizonMove]) -> None:
         """Move the prune horizon, durably; from then on events before it are expired.
 
@@ -277,8 +303,8 @@ class Writer:
         mine = Hold()
         self._room.wait_until(lambda: self._has_turn(mine))
         try:
-            with suppress(ArchiveError):  # only counts of refusals are lost, for which no caller waits
-                self._committer.save_counts()
+            with suppress(ArchiveError):  # what was acknowledged is in the log
+                self._committer.close()
         finally:
             mine.end()
 

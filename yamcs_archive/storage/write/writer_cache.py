@@ -1,13 +1,12 @@
-"""The writer's cache of stored rows and blocks, from one transaction to the next; pure.
+"""The writer's cache of stored blocks, from one transaction to the next; pure.
 
-Only the writer changes rows and blocks, so cached data stays valid until the writer changes them itself:
+Only the writer changes blocks, so cached data stays valid until the writer changes them itself:
 
 | cache | holds | when it is stale |
 |---|---|---|
 | ``get`` | decoded blocks, by first key | never: an entry is dropped when its block is put or deleted |
 | ``times`` | generation times of blocks | never: likewise |
-| ``rows`` | generation times of all rows | it may have times of deleted rows, but has those of all rows |
-| ``greatest`` | the greatest stored key | never: each commit may raise it, and nothing lowers it |
+| ``greatest`` | the greatest key in a block | never: each block that is put may raise it, and nothing lowers it |
 
 After a transaction that did not commit, and when the environment is opened anew, everything is dropped. So is
 the other cache of the writer, the committer's source states. The readers have a block cache of their own
@@ -17,13 +16,11 @@ the other cache of the writer, the committer's source states. The readers have a
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-
-import numpy as np
+from collections.abc import Iterable
 
 from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.keys import TIME_BYTES, Key, decode_times
+from yamcs_archive.storage.format.keys import Key
 
 _BLOCKS_CACHED_MAX = 32
 """Decoded blocks in the cache: enough for the late events of a group, which cluster; some 100 MB at most."""
@@ -32,60 +29,10 @@ _TIMES_CACHED_MAX = 1024
 """Blocks whose times are cached for events that are scattered among stored ones: 40 MB."""
 _NEW_TIMES_CACHED_MAX = 64
 """Blocks whose times are cached when they are put: 2.6 MB."""
-_ROWS_PUT_MAX = 1_000
-"""Row batches that may be written before the cached row times are used again; after more they are dropped."""
 
 
-class RowTimeIndex:
-    """The generation times of all rows, if they are loaded, and perhaps of some deleted rows.
-
-    >>> from yamcs_archive.storage.format.keys import encode_key
-    >>> rows = RowTimeIndex()
-    >>> rows.learn([encode_key(time, "A", 0) for time in (1, 5)])
-    >>> rows.put([encode_key(3, "A", 0)])
-    >>> rows.may_have(np.array([2, 3, 9]))
-    [1]
-    """
-
-    def __init__(self) -> None:
-        self._times: Int64s | None = None
-        self._put: list[bytes] = []
-        self._gone = 0
-
-    def forget(self) -> None:
-        """Drop the times."""
-        self._times, self._put, self._gone = None, [], 0
-
-    def learn(self, keys: Iterable[bytes]) -> None:
-        """Load the times from the keys of all rows, which are in order."""
-        self.forget()
-        self._times = decode_times(b"".join([key[:TIME_BYTES] for key in keys]))
-
-    def put(self, keys: Iterable[bytes]) -> None:
-        """Add the times of new rows, given by their keys."""
-        if self._times is not None:
-            self._put.append(b"".join([key[:TIME_BYTES] for key in keys]))
-            if len(self._put) > _ROWS_PUT_MAX:
-                self.forget()
-
-    def gone(self, count: int) -> None:
-        """Count deleted rows; if they are more than half of all, the times are dropped."""
-        self._gone += count
-        if self._times is not None and 2 * self._gone > len(self._times):
-            self.forget()
-
-    def may_have(self, times: Int64s) -> Sequence[int] | None:
-        """Return the indexes of all times that a row may have; None if the times are not loaded."""
-        if self._times is None:
-            return None
-        if self._put:
-            parts = [self._times, *map(decode_times, self._put)]
-            self._times, self._put = np.sort(np.concatenate(parts), kind="stable"), []
-        if not len(self._times):
-            return ()
-        nearest = np.minimum(self._times.searchsorted(times), len(self._times) - 1)
-        found: list[int] = np.flatnonzero(self._times[nearest] == times).tolist()
-        return found
+LEAST_KEY: Key = (-(1 << 63), "", -(1 << 31))
+"""Less than every key: the greatest key of no block at all."""
 
 
 class WriterCache:
@@ -95,9 +42,9 @@ class WriterCache:
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
         self._times: dict[bytes, Int64s] = {}
         self._new_times: OrderedDict[bytes, Int64s] = OrderedDict()
-        self.rows = RowTimeIndex()
         self.greatest: Key | None = None
-        """The greatest stored key, or None if it is not known. Keys above it are not looked up."""
+        """The greatest key in a block (LEAST_KEY: there is none), or None if that is not known. Keys above it are not
+        looked up there."""
 
     def get(self, key: bytes) -> Block | None:
         """Return the block if it is cached."""
@@ -113,7 +60,7 @@ class WriterCache:
             self._blocks.popitem(last=False)
 
     def met(self, key: Key) -> None:
-        """Raise the greatest key, after an event was stored under ``key``."""
+        """Raise the greatest key, after a block was put that has ``key``."""
         if self.greatest is not None and key > self.greatest:
             self.greatest = key
 
@@ -140,7 +87,6 @@ class WriterCache:
             self._blocks.clear()
             self._times.clear()
             self._new_times.clear()
-            self.rows.forget()
             self.greatest = None
         else:
             for key in keys:

@@ -1,0 +1,150 @@
+"""A checkpoint: memory tables become blocks, commit records, source states and request ids in LMDB.
+
+1. A table goes into LMDB whole, in one transaction, which also moves the number of the last record that LMDB has. A
+   crash leaves the table in the log, or in LMDB.
+2. Blocks are planned and encoded from a state of LMDB that may have changed until they are put. So the transaction
+   checks that the blocks that it replaces are unchanged; if not, nothing is stored, and the plan is made anew.
+3. The records of commits are packed as they are put: a thousand commits in one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX
+from yamcs_archive.options import Options
+from yamcs_archive.storage.failpoints import failpoint
+from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.commits import CommitRecord, Run
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
+from yamcs_archive.storage.format.meta import encode_checkpoint
+from yamcs_archive.storage.format.source_states import SourceState, encode_source
+from yamcs_archive.storage.read.block_index import BlockIndex
+from yamcs_archive.storage.write.block_steps import TOGETHER_BYTES, Plan, Step, encoded, put_steps
+from yamcs_archive.storage.write.placement import place
+from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.young.memory_table import MemoryTable
+from yamcs_archive.storage.young.views import YoungView
+
+
+class Checkpoint(NamedTuple):
+    """All that tables put into LMDB."""
+
+    last: int
+    """The number of the last record of the tables."""
+    steps: list[Step]
+    commits: list[CommitRecord]
+    sources: dict[str, SourceState]
+    requests: list[Pair]
+    facts: list[Pair]
+
+
+def made_from(
+    tables: Sequence[MemoryTable],
+    index: BlockIndex,
+    value_of: Callable[[bytes], bytes],
+    options: Options,
+    pause: Callable[[], None] = lambda: None,
+) -> Checkpoint:
+    """Return the checkpoint of tables, which have no more records added meanwhile.
+
+    ``index`` and ``value_of`` find stored blocks; ``pause`` is called between two steps. Raises DamagedError if
+    events lie within a block that cannot be read, RuntimeError if a new block does not read back.
+    """
+    view = YoungView(tuple((table, table.extent) for table in tables))
+    steps: list[Step] = []
+    commits: list[CommitRecord] = []
+    sources: dict[str, SourceState] = {}
+    requests: dict[bytes, bytes] = {}
+    facts: dict[bytes, bytes] = {}
+    for table in tables:
+        sources.update(table.sources)
+        requests.update(table.requests)
+        facts.update(table.facts)
+    if view.count:
+        found, _ = view.find(BEFORE_ALL, BEYOND_ALL, descending=False, events_max=view.count)
+        pause()
+        events = found.vectors()
+        pause()
+        placed = place(events, index, value_of, options)
+        for plans in _together(placed.plans):
+            steps += encoded(plans)
+            pause()
+        stretches = np.zeros(events.size, np.int64)
+        stretches[placed.starts[1:]] = 1
+        commits = list(_packed(list(view.commits()), events, np.cumsum(stretches)))
+    return Checkpoint(
+        tables[-1].last, steps, commits, sources, list(requests.items()), list(facts.items())
+    )
+
+
+def _together(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
+    """Yield plans, some at a time: what is encoded together takes memory, and time without a pause."""
+    together: list[Plan] = []
+    size_bytes = 0
+    for plan in plans:
+        together.append(plan)
+        size_bytes += plan.text_bytes
+        if size_bytes >= TOGETHER_BYTES:
+            yield together
+            together, size_bytes = [], 0
+    if together:
+        yield together
+
+
+def _packed(
+    records: Sequence[CommitRecord], events: StoredVectors, stretches: np.ndarray[tuple[int], np.dtype[np.int64]]
+) -> Iterator[CommitRecord]:
+    """Yield the records of neighbouring commits as one, with a run for each stretch that has events of them.
+
+    ``stretches`` has the number of the stretch of each event: between the events of a stretch no other block
+    begins, so that a run over all of them leads to few blocks in vain.
+    """
+    for pack in _packs(records):
+        first, last = pack[0].first, pack[-1].last
+        if len(pack) == 1:
+            yield pack[0]
+            continue
+        own = np.flatnonzero((first <= events.commits) & (events.commits <= last))
+        ends = np.flatnonzero(np.diff(stretches[own])).tolist()
+        begins = [0, *(end + 1 for end in ends)]
+        bounds = zip(own[begins].tolist(), own[[*ends, len(own) - 1]].tolist(), strict=True)
+        yield CommitRecord(
+            first,
+            tuple(time for record in pack for time in record.times),
+            tuple(count for record in pack for count in record.events),
+            tuple(Run(encode_key(*events.key(begin)), encode_key(*events.key(end))) for begin, end in bounds),
+        )
+
+
+def _packs(records: Sequence[CommitRecord]) -> Iterator[list[CommitRecord]]:
+    pack: list[CommitRecord] = []
+    events = 0
+    for record in records:
+        more = sum(record.events)
+        if pack and (len(pack) == PACK_COMMITS_MAX or events + more > PACK_EVENTS_MAX):
+            yield pack
+            pack, events = [], 0
+        pack.append(record)
+        events += more
+    if pack:
+        yield pack
+
+
+def put(checkpoint: Checkpoint, stored: WriteTransaction) -> bool:
+    """Store a checkpoint, in the writer's transaction; False if it is stale: then it must be aborted."""
+    failpoint("checkpoint-begun")
+    if not put_steps(checkpoint.steps, stored):
+        return False
+    failpoint("checkpoint-blocks-put")
+    for record in checkpoint.commits:
+        stored.put_commits(record)
+    stored.put_pairs("sources", [encode_source(name, state) for name, state in checkpoint.sources.items()])
+    stored.put_pairs("requests", checkpoint.requests)
+    stored.put_pairs("meta", [*checkpoint.facts, encode_checkpoint(checkpoint.last)])
+    failpoint("checkpoint-put")
+    return True

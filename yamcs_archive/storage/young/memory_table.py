@@ -1,0 +1,328 @@
+"""A memory table: the records of a stretch of the commit log, with their events in key order; pure.
+
+1. Events are in columns, in the order of their arrival. One list has their keys in order, each with the event's
+   index. So a late event moves pointers, never columns, and a column only grows: an index stays valid.
+2. One thread adds; others read at the same time. A reader takes the bounds of what it may see (:class:`Extent`)
+   first, and passes over what came later. The list of keys is changed by single calls into C, under a lock that
+   readers take to search it: an interrupt leaves it whole.
+3. A table is dropped after an addition that did not end: its columns may then differ in length.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from operator import itemgetter
+from sys import getsizeof
+from typing import Any, NamedTuple
+
+from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
+from yamcs_archive.event import SEVERITIES, Severity
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.limits import TABLE_BYTES_MAX
+from yamcs_archive.storage.format.commits import CommitRecord, Run
+from yamcs_archive.storage.format.keys import Keys, encode_key
+from yamcs_archive.storage.format.log_records import LoggedCommit, LogRecord
+from yamcs_archive.storage.format.source_states import SourceState
+
+_EVENT_BYTES = 330
+"""Memory of an event without its texts: key and place in order, references in columns, integers."""
+_SOURCE_BYTES = 400
+"""Memory of the state of a source that changed."""
+_SORTED_SHARE = 128
+"""Fewer keys than 1 for 128 that are held are put in their places one by one; for more, all are sorted."""
+_key_of = itemgetter(0)
+
+
+class Extent(NamedTuple):
+    """How much of a table a reader sees."""
+
+    events: int
+    commits: int
+    last: int
+    """The sequence number of the last record."""
+
+
+class MemoryTable:
+    """The records after ``after``, up to :attr:`last`."""
+
+    def __init__(self, after: int) -> None:
+        """``after`` is the sequence number of the record before the table's first one."""
+        self.after = after
+        self.extent = Extent(0, 0, after)
+        self.size_bytes = 0
+        self.first_commit = 0
+        """The number of the first commit, once there is one."""
+        self.sources: dict[str, SourceState] = {}
+        self.requests: dict[bytes, bytes] = {}
+        self.facts: dict[bytes, bytes] = {}
+        self._lock = threading.Lock()
+        self._keys: list[tuple[bytes, int]] = []
+        self._times, self._numbers, self._received = array("q"), array("q"), array("q")
+        self._numbers_of_commits = array("q")
+        self._commit_times, self._commit_starts = array("q"), array("q")
+        self._runs: dict[int, Sequence[tuple[int, int]]] = {}  # of commits with several, by their place
+        self._severities = bytearray()
+        self._messages: list[str] = []
+        self._source_names: list[str] = []
+        self._types: list[str | None] = []
+        self._users: list[str | None] = []
+        self._extensions: list[bytes] = []
+        self._extra: list[dict[str, str]] = []
+
+    @property
+    def last(self) -> int:
+        """The sequence number of the last record."""
+        return self.extent.last
+
+    @property
+    def events(self) -> int:
+        """The number of events."""
+        return self.extent.events
+
+    def add(self, record: LogRecord) -> None:
+        """Add a record, which must be the next one."""
+        events, commits, last = self.extent
+        if record.sequence != last + 1:
+            raise AssertionError(f"record {record.sequence} after {last}")
+        size_bytes, sources = self.size_bytes, len(self.sources)
+        for commit in record.commits:
+            added = commit.events
+            if isinstance(added, Columns) and len(added.message) == 1:
+                size_bytes += self._add_one(added, commit, events)
+                events += 1
+            else:
+                size_bytes += self._add(commit, events)
+                events += added.size
+        self.sources.update(record.sources)
+        size_bytes += _SOURCE_BYTES * (len(self.sources) - sources)
+        if record.requests:
+            self.requests.update(record.requests)
+            size_bytes += sum([len(key) + len(value) + 200 for key, value in record.requests])
+        self.facts.update(record.facts)
+        self.size_bytes = size_bytes
+        self.extent = Extent(events, commits + len(record.commits), record.sequence)
+
+    def _add(self, commit: LoggedCommit, count: int) -> int:
+        """Add the events of a commit after ``count`` others; return the bytes of memory that they take."""
+        events = commit.events
+        if isinstance(events, StoredVectors):
+            keys = Keys.of(events).encoded()
+            self._add_vectors(events)
+        else:
+            keys = [encode_key(*key) for key in events.keys()]  # noqa: SIM118  # a method, not a mapping
+            self._times.extend(events.generation_time)
+            numbers: Any = events.seq_number
+            self._numbers.extend(numbers)
+            self._received.extend(events.reception_time)
+            self._severities += bytes(events.severity)
+            self._source_names += events.source
+            self._types += events.type
+            self._users += events.created_by
+            self._extensions += events.extensions
+            self._extra += events.extra
+        self._messages += events.messages if isinstance(events, StoredVectors) else events.message
+        self._numbers_of_commits.extend([commit.number] * len(keys))
+        with self._lock:
+            self._insert(keys, count)
+        if len(commit.runs) > 1:
+            self._runs[len(self._commit_times)] = commit.runs
+        self._note(commit, count)
+        return self._memory_bytes(count)
+
+    def _add_one(self, one: Columns[int], commit: LoggedCommit, count: int) -> int:
+        """Do the same for a commit of one event, in a third of the time."""
+        message, source, severity, kind, time, number, received, user, extensions, extra = one
+        numbered: Any = number[0]
+        key = encode_key(time[0], source[0], numbered)
+        self._times.append(time[0])
+        self._numbers.append(numbered)
+        self._received.append(received[0])
+        self._numbers_of_commits.append(commit.number)
+        self._severities.append(severity[0])
+        self._messages.append(message[0])
+        self._source_names.append(source[0])
+        self._types.append(kind[0])
+        self._users.append(user[0])
+        self._extensions.append(extensions[0])
+        self._extra.append(extra[0])
+        with self._lock:
+            held = self._keys
+            if held and held[-1][0] > key:
+                insort(held, (key, count))
+            else:
+                held.append((key, count))
+        self._note(commit, count)
+        if kind[0] is None and user[0] is None and not extensions[0] and not extra[0]:
+            return _EVENT_BYTES + getsizeof(message[0])
+        return self._memory_bytes(count)
+
+    def _add_vectors(self, events: StoredVectors) -> None:
+        self._times.frombytes(events.times.tobytes())
+        self._numbers.frombytes(events.numbers.tobytes())
+        self._received.frombytes(events.received.tobytes())
+        self._severities += events.severities.tobytes()
+        self._source_names += events.sources.decoded()
+        self._types += events.types.decoded()
+        self._users += events.users.decoded()
+        self._extensions += events.extensions or [NO_EXTENSIONS] * events.size
+        self._extra += events.extra or [NO_EXTRA] * events.size
+
+    def _note(self, commit: LoggedCommit, start: int) -> None:
+        if not self._commit_times:
+            self.first_commit = commit.number
+        elif commit.number != self.first_commit + len(self._commit_times):
+            raise AssertionError(f"commit {commit.number} after {len(self._commit_times)} others")
+        self._commit_times.append(commit.time)
+        self._commit_starts.append(start)
+
+    def commit(self, number: int, extent: Extent) -> CommitRecord | None:
+        """Return the record of a commit, or None."""
+        at = number - self.first_commit
+        if not 0 <= at < extent.commits:
+            return None
+        start = self._commit_starts[at]
+        stop = self._commit_starts[at + 1] if at + 1 < extent.commits else extent.events
+        runs = self._runs.get(at, ((0, stop - start - 1),))
+        found = [Run(self._key(start + first), self._key(start + last)) for first, last in runs]
+        return CommitRecord(number, (self._commit_times[at],), (stop - start,), tuple(found))
+
+    def _key(self, at: int) -> bytes:
+        return encode_key(self._times[at], self._source_names[at], self._numbers[at])
+
+    def _insert(self, keys: list[bytes], count: int) -> None:
+        held = self._keys
+        pairs = zip(keys, range(count, count + len(keys)), strict=True)
+        if not held or held[-1][0] < keys[0]:
+            held.extend(pairs)
+        elif len(keys) * _SORTED_SHARE < len(held):
+            for pair in pairs:
+                insort(held, pair)
+        else:
+            held.extend(pairs)
+            held.sort()  # of two runs in order
+
+    def _memory_bytes(self, start: int) -> int:
+        messages = self._messages[start:]
+        size = _EVENT_BYTES * len(messages) + sum(map(getsizeof, messages))
+        for column in (self._types[start:], self._users[start:]):
+            if column.count(None) < len(column):
+                size += sum(map(getsizeof, column))
+        extensions, extra = self._extensions[start:], self._extra[start:]
+        if any(extensions):
+            size += sum(map(getsizeof, extensions))
+        for more in extra:
+            if more:
+                size += getsizeof(more) + sum(map(getsizeof, more)) + sum(map(getsizeof, more.values()))
+        return size
+
+    def first_from(self, key: bytes) -> bytes | None:
+        """Return the least key that is not below ``key``. For the thread that adds."""
+        at = bisect_left(self._keys, key, key=_key_of)
+        return self._keys[at][0] if at < len(self._keys) else None
+
+    @property
+    def greatest(self) -> bytes | None:
+        """The greatest key. For the thread that adds."""
+        return self._keys[-1][0] if self._keys else None
+
+    def index_of(self, key: bytes) -> int | None:
+        """Return the index of the event with a key. For the thread that adds."""
+        at = bisect_left(self._keys, key, key=_key_of)
+        return self._keys[at][1] if at < len(self._keys) and self._keys[at][0] == key else None
+
+    def find(
+        self, lower: bytes, upper: bytes, extent: Extent, *, descending: bool, events_max: int
+    ) -> tuple[list[tuple[bytes, int]], bool]:
+        """Return keys and indexes of the first events with ``lower <= key < upper``, and whether more follow.
+
+        ``descending``: of the last ones, from the greatest key on. Events beyond the extent are left out; so
+        there may be fewer than ``events_max`` although more follow.
+        """
+        with self._lock:
+            keys = self._keys
+            begin = bisect_left(keys, (lower,))
+            end = bisect_left(keys, (upper,), begin)
+            more = end - begin > events_max
+            if more:
+                begin, end = (end - events_max, end) if descending else (begin, begin + events_max)
+            found = keys[begin:end]
+        if extent.events < len(self._keys):
+            bound = found[0 if descending else -1] if more else None
+            found = [pair for pair in found if pair[1] < extent.events]
+            if bound is not None and (not found or found[0 if descending else -1] != bound):
+                # The caller goes on at the last key; where all at the end came later, look further.
+                return self._further(found, bound[0], lower, upper, extent, descending, events_max)
+        if descending:
+            found.reverse()
+        return found, more
+
+    def _further(
+        self,
+        found: list[tuple[bytes, int]],
+        bound: bytes,
+        lower: bytes,
+        upper: bytes,
+        extent: Extent,
+        descending: bool,
+        events_max: int,
+    ) -> tuple[list[tuple[bytes, int]], bool]:
+        if descending:
+            found.reverse()
+        if found:
+            return found, True
+        if descending:
+            upper = bound
+        else:
+            lower = bound + b"\0"
+        return self.find(lower, upper, extent, descending=descending, events_max=events_max)
+
+    def columns(self, indexes: Sequence[int]) -> Columns[int]:
+        """Return the events at some indexes, in that order."""
+        size = len(indexes)
+        if size and indexes[-1] - indexes[0] == size - 1 and _rising(indexes):
+            return self._cut(indexes[0], indexes[0] + size)
+        severities = self._severities
+        return Columns(
+            [self._messages[at] for at in indexes],
+            [self._source_names[at] for at in indexes],
+            [SEVERITIES[severities[at]] for at in indexes],
+            [self._types[at] for at in indexes],
+            array("q", [self._times[at] for at in indexes]),
+            array("q", [self._numbers[at] for at in indexes]),
+            array("q", [self._received[at] for at in indexes]),
+            [self._users[at] for at in indexes],
+            [self._extensions[at] for at in indexes],
+            [self._extra[at] for at in indexes],
+        )
+
+    def _cut(self, start: int, stop: int) -> Columns[int]:
+        severities: list[Severity] = [SEVERITIES[code] for code in self._severities[start:stop]]
+        return Columns(
+            self._messages[start:stop],
+            self._source_names[start:stop],
+            severities,
+            self._types[start:stop],
+            self._times[start:stop],
+            self._numbers[start:stop],
+            self._received[start:stop],
+            self._users[start:stop],
+            self._extensions[start:stop],
+            self._extra[start:stop],
+        )
+
+    def commit_numbers(self, indexes: Sequence[int]) -> list[int]:
+        """Return the number of the commit of each event."""
+        numbers = self._numbers_of_commits
+        return [numbers[at] for at in indexes]
+
+
+def is_full(table: MemoryTable, events_max: int) -> bool:
+    """Return whether a table is to be put into blocks."""
+    return table.events >= events_max or table.size_bytes >= TABLE_BYTES_MAX
+
+
+def _rising(indexes: Sequence[int]) -> bool:
+    return len(indexes) == 1 or list(indexes) == list(range(indexes[0], indexes[0] + len(indexes)))

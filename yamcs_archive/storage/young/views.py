@@ -1,0 +1,250 @@
+"""The memory tables of an instance side by side, and what a reader sees of them; pure.
+
+1. Tables continue one another: each begins at the record at which the one before it ends. At most two have
+   records: one that is being put into LMDB, and one that grows.
+2. A view is made for a checkpoint, which a reader has read in its LMDB transaction. It has the records that
+   follow that checkpoint without a gap, up to the newest one. If the tables have moved on, there is none: the
+   reader must begin a new transaction.
+3. The tuple of tables is replaced, never changed, so a view keeps those that it began with.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Container, Iterator, Sequence
+from operator import itemgetter
+from typing import NamedTuple, Protocol
+
+from yamcs_archive.columns import Columns
+from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import StoredVectors, int64s
+from yamcs_archive.storage.format.commits import CommitRecord
+from yamcs_archive.storage.format.keys import TIME_BYTES
+from yamcs_archive.storage.format.source_states import SourceState
+from yamcs_archive.storage.young.memory_table import Extent, MemoryTable
+
+_TAIL_BYTES = 5
+_key_of, _index_of = itemgetter(0), itemgetter(1)
+
+
+class YoungEvents:
+    """Some young events, in the order in which they are read."""
+
+    __slots__ = ("_parts", "keys")
+
+    def __init__(self, keys: list[bytes], parts: list[tuple[MemoryTable, list[int], list[int]]]) -> None:
+        """``parts``: for each table, which of the keys are its own, and their indexes in it."""
+        self.keys = keys
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, places: Sequence[int]) -> YoungEvents:
+        """Return the events at some places, in rising order."""
+        if len(places) == len(self.keys):
+            return self
+        new_place = {old: new for new, old in enumerate(places)}
+        parts = []
+        for table, own, indexes in self._parts:
+            kept = [(new_place[place], index) for place, index in zip(own, indexes, strict=True) if place in new_place]
+            if kept:
+                parts.append((table, [place for place, _ in kept], [index for _, index in kept]))
+        return YoungEvents([self.keys[place] for place in places], parts)
+
+    def below(self, bound: bytes) -> int:
+        """Return how many keys, which must be in rising order, are below a bound."""
+        return bisect_left(self.keys, bound)
+
+    def of_sources(self, names: Container[bytes]) -> YoungEvents:
+        """Return the events of these sources, given as UTF-8; no event is built."""
+        return self.take(
+            [place for place, key in enumerate(self.keys) if key[TIME_BYTES:-_TAIL_BYTES] in names]
+        )
+
+    def columns(self) -> Columns[int]:
+        """Return the events."""
+        if len(self._parts) == 1:
+            [(table, _, indexes)] = self._parts
+            return table.columns(indexes)
+        both = Columns.concat([table.columns(indexes) for table, _, indexes in self._parts])
+        return both.take(self._order())
+
+    def _order(self) -> list[int]:
+        places = [place for _, own, _ in self._parts for place in own]
+        return sorted(range(len(places)), key=places.__getitem__)
+
+    def commit_numbers(self) -> list[int]:
+        """Return the number of the commit of each event."""
+        numbers = [number for table, _, indexes in self._parts for number in table.commit_numbers(indexes)]
+        return numbers if len(self._parts) < 2 else [numbers[at] for at in self._order()]
+
+    def events(self) -> list[Event]:
+        """Return the events; what a caller changes in ``extra`` does not reach the tables."""
+        columns = self.columns()
+        if any(columns.extra):
+            columns = columns._replace(extra=list(map(dict, columns.extra)))
+        return list(map(Event, *columns))
+
+    def vectors(self) -> StoredVectors:
+        """Return the events as vectors, with the numbers of their commits."""
+        return StoredVectors.of(self.columns(), 0)._replace(commits=int64s(self.commit_numbers()))
+
+
+NO_EVENTS = YoungEvents([], [])
+
+
+class YoungView(NamedTuple):
+    """What a reader sees of the tables."""
+
+    parts: tuple[tuple[MemoryTable, Extent], ...]
+
+    @property
+    def count(self) -> int:
+        """The number of events."""
+        return sum([extent.events for _, extent in self.parts])
+
+    def find(
+        self, lower: bytes, upper: bytes, *, descending: bool, events_max: int
+    ) -> tuple[YoungEvents, bool]:
+        """Return the first events with ``lower <= key < upper``, and whether more follow.
+
+        ``descending``: the last ones, from the greatest key on.
+        """
+        found: list[tuple[bytes, int, MemoryTable]] = []
+        single: list[tuple[bytes, int]] = []
+        followed, tables = False, 0
+        for table, extent in self.parts:
+            if not extent.events:
+                continue
+            pairs, more = table.find(lower, upper, extent, descending=descending, events_max=events_max)
+            followed |= more
+            if pairs:
+                tables += 1
+                single, last = pairs, table
+                found += [(key, index, table) for key, index in pairs] if tables > 1 or len(self.parts) > 1 else []
+        if not tables:
+            return NO_EVENTS, False
+        if tables == 1:
+            indexes = list(map(_index_of, single))
+            return YoungEvents(list(map(_key_of, single)), [(last, list(range(len(single))), indexes)]), followed
+        found.sort(key=_key_of, reverse=descending)
+        followed |= len(found) > events_max
+        del found[events_max:]
+        parts = []
+        for table, _ in self.parts:
+            own = [place for place, (_, _, of) in enumerate(found) if of is table]
+            if own:
+                parts.append((table, own, [found[place][1] for place in own]))
+        return YoungEvents([key for key, _, _ in found], parts), followed
+
+    def commits(self, first: int = 0) -> Iterator[CommitRecord]:
+        """Yield the records of the commits from a number on, in order."""
+        for table, extent in self.parts:
+            for number in range(max(first, table.first_commit), table.first_commit + extent.commits):
+                if (found := table.commit(number, extent)) is not None:
+                    yield found
+
+    def newest_commit(self) -> CommitRecord | None:
+        """Return the record of the newest commit."""
+        for table, extent in reversed(self.parts):
+            if extent.commits:
+                return table.commit(table.first_commit + extent.commits - 1, extent)
+        return None
+
+    def commit(self, number: int) -> CommitRecord | None:
+        """Return the record of a commit, or None."""
+        found = (table.commit(number, extent) for table, extent in self.parts)
+        return next((record for record in found if record is not None), None)
+
+    def first_commit(self) -> int | None:
+        """Return the number of the oldest commit."""
+        return next((table.first_commit for table, extent in self.parts if extent.commits), None)
+
+    def sources(self) -> dict[str, SourceState]:
+        """Return the states of the sources that changed, as they are now."""
+        found: dict[str, SourceState] = {}
+        for table, _ in self.parts:
+            found.update(table.sources.copy())
+        return found
+
+    def requests(self) -> dict[bytes, bytes]:
+        """Return the new records of request ids, as they are stored."""
+        found: dict[bytes, bytes] = {}
+        for table, _ in self.parts:
+            found.update(table.requests.copy())
+        return found
+
+    def has(self, key: bytes) -> bool:
+        """Return whether a young event has this key."""
+        return bool(self.find(key, key + b"\0", descending=False, events_max=1)[0])
+
+    def fact(self, name: bytes) -> bytes | None:
+        """Return a changed fact of the instance, as it is stored."""
+        return next((table.facts[name] for table, _ in reversed(self.parts) if name in table.facts), None)
+
+
+NOTHING_YOUNG = YoungView(())
+
+
+class YoungSource(Protocol):
+    """Where a reader gets a view from."""
+
+    def view(self, checkpoint: int) -> YoungView | None:
+        """Return what follows a checkpoint; None if the reader must begin a new transaction."""
+
+
+class NoYoung:
+    """The source of an instance whose log nobody has read: it has nothing."""
+
+    def view(self, checkpoint: int) -> YoungView | None:  # noqa: ARG002  # as the protocol has it
+        """Return an empty view."""
+        return NOTHING_YOUNG
+
+
+class MemoryTables:
+    """The tables of an instance that this process writes. Only the thread that commits changes them."""
+
+    def __init__(self, checkpoint: int) -> None:
+        self.tables: tuple[MemoryTable, ...] = (MemoryTable(checkpoint),)
+
+    @property
+    def growing(self) -> MemoryTable:
+        """The table that takes the next record."""
+        return self.tables[-1]
+
+    @property
+    def frozen(self) -> MemoryTable | None:
+        """The table that is being put into LMDB, if there is one."""
+        return self.tables[0] if len(self.tables) > 1 else None
+
+    @property
+    def any(self) -> bool:
+        """True if a table has a record."""
+        return any(table.last > table.after for table in self.tables)
+
+    @property
+    def count(self) -> int:
+        """The number of young events."""
+        return sum(table.events for table in self.tables)
+
+    def freeze(self) -> MemoryTable:
+        """Let a new table grow; return the one that was full."""
+        full = self.growing
+        self.tables = (full, MemoryTable(full.last))
+        return full
+
+    def stored(self, last: int) -> None:
+        """Drop the tables of which LMDB has all records, which are those up to ``last``."""
+        left = tuple(table for table in self.tables if table.last > last)
+        self.tables = left or (MemoryTable(last),)
+
+    def view(self, checkpoint: int) -> YoungView | None:
+        """Return what follows a checkpoint."""
+        tables = self.tables
+        for at, table in enumerate(tables):
+            if table.after == checkpoint:
+                # The newest first: a record that comes meanwhile is then in no view without the one before it.
+                parts = [(each, each.extent) for each in reversed(tables[at:])]
+                return YoungView(tuple(parts[::-1]))
+        return NOTHING_YOUNG if tables[-1].last == checkpoint else None
