@@ -36,7 +36,7 @@ EVENTS = (
     "limits.READ_EVENTS_MAX",
     "limits.REQUESTS_SWEPT_MAX",
     "limits.RUN_EVENTS_MIN",
-    "limits.SEAL_ROWS_MAX",
+    "limits.TABLE_EVENTS_LEFT_MAX",
     "storage.format.block._PICKED_SHARE",
     "storage.write.validation._COLUMN_EVENTS_MIN",
     "storage.maintain.compaction._CHECKED_AT_ONCE",
@@ -50,12 +50,10 @@ EVENTS = (
     "storage.format.block_pick.ONE_BY_ONE_MAX",
     "storage.read.picked_vectors._PACKED_MIN",
     "storage.write.outcomes._VECTOR_EVENTS_MIN",
-    "storage.read.range_reader._FIRST_ROWS",
-    "storage.read.range_reader._TOGETHER",
+    "storage.read.range_reader._FIRST_YOUNG",
     "storage.write.validation._TIMES_MIN",
     "storage.write.validation._TOGETHER",
-    "storage.read.query._TOGETHER_MIN",
-    "storage.write.transaction._ROWS_LOOKED_THROUGH",
+    "storage.young.memory_table._SORTED_SHARE",
     "storage.format.messages._BUILT_SHARE",
     "event_vectors._PICKED_SHARE",
     "wire.columns.varints._FEW_VALUES",
@@ -63,12 +61,11 @@ EVENTS = (
 )
 """Numbers of events of a batch, a read or a block at which the code takes another path."""
 
-MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "http.limits.EXCHANGE_EVENTS_MAX", "limits.ROWS_MAX")
+MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "http.limits.EXCHANGE_EVENTS_MAX", "limits.TABLE_EVENTS_MAX")
 """The same, for the long tests only."""
 
 COMMITS = (
     "limits.PACK_COMMITS_MAX",
-    "storage.write.writer_cache._ROWS_PUT_MAX",
     "storage.maintain.commit_packing.PACK_RECORDS_MIN",
     "storage.read.event_count._RECORDS_MAX",
     "storage.maintain.commit_packing._RECORDS_READ_MAX",
@@ -111,9 +108,12 @@ TEXTS = (
     "storage.format.messages._LISTED_BYTES_MAX",
     "storage.format.messages._ROOM_KEPT_BYTES_MAX",
     "storage.format.text_search._ROOM_KEPT_BYTES_MAX",
-    "storage.read.range_reader._SMALL_BYTES",
     "storage.write.validation._MESSAGE_CHARACTERS",
-    "storage.maintain.sealing._TOGETHER_BYTES",
+    "storage.write.block_steps.TOGETHER_BYTES",
+    "storage.write.commit_log.SEGMENT_BYTES_MAX",
+    "storage.disk.log_files.SEGMENT_STEP_BYTES",
+    "storage.disk.log_files._ALLOCATED_MIN_BYTES",
+    "limits.TABLE_BYTES_MAX",
     "wire.framing._OUTPUT_BYTES",
     "wire.msgpack._FEED_BYTES",
     "wire.framing._PIECE_BYTES_MAX",
@@ -188,7 +188,6 @@ OTHERS = (
     "limits.MAP_BYTES_DEFAULT",
     "limits.QUEUED_BYTES_MAX",
     "http.limits.QUICK_BODY_BYTES_MAX",
-    "limits.ROWS_BYTES_MAX",
     "limits.BLOCK_FRAME_BYTES_MAX",
     "client.transport._ANSWER_BYTES_MAX",
     "client.transport._READ_BYTES",
@@ -215,11 +214,11 @@ OTHERS = (
     "storage.maintain.isolated_verification._TELL_EVENTS",
     # The pieces in which pruning deletes; tests/storage/test_pruning.py makes them small.
     "limits.PRUNED_BLOCKS_MAX",
-    "limits.PRUNED_ROWS_MAX",
+    "limits.PRUNED_RECORDS_MAX",
     "limits.KEEP_DAYS_MAX",
     "limits.ODD_SOURCES_MAX",
     "storage.maintain.retention._PAGE_BYTES",
-    "storage.maintain.retention._ROW_BYTES",
+    "storage.maintain.retention._YOUNG_BYTES",
     # The pieces of a backup and of a restore; tests/storage/test_backup.py makes them small.
     "limits.BACKUP_CHUNK_BYTES",
     "limits.BACKUP_FRAME_BYTES_MAX",
@@ -231,7 +230,6 @@ OTHERS = (
     "storage.disk.reader_gate._READERS_CHECKED_MIN",
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
     "storage.write.committer._SOURCES_CACHED_MAX",
-    "storage.write.transaction._ROWS_KNOWN_MAX",
     # The pieces in which a salvage reads; tests/storage/test_salvage.py makes them small.
     "storage.salvage.events.WINDOW_BYTES_MAX",
     "storage.salvage.events.WINDOW_EVENTS_MAX",

@@ -306,7 +306,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("take_over up to", 5, "cursor"),
     ("Options clock", 5, "options"),
     ("Options maintenance", "no", "options"),
-    ("Options rows_max", 2**63, "options"),
+    ("Options table_events_max", 2**63, "options"),
     ("Severity.parse", 5, "severity"),
 ]
 

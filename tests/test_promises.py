@@ -253,7 +253,7 @@ def test_memory_is_bounded_by_bytes_not_by_events(tmp_path: Path, work: str) -> 
 
 def test_an_archive_at_rest_is_left_alone(tmp_path: Path) -> None:
     now = [10_000_000]
-    options = Options(clock=lambda: now[0], block_events_max=64, rows_max=10**6, maintenance=False)
+    options = Options(clock=lambda: now[0], block_events_max=64, table_events_max=10**6, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
         maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait

@@ -70,7 +70,7 @@ CONFLICTS_KEPT_BYTES_MAX = 8 << 20
 """Largest text of the conflicts that an answer shows, in bytes: it shows fewer large ones, but at least
 one."""
 
-RUN_EVENTS_MIN = 256
+RUN_EVENTS_MIN = 4_000
 """Fewest new events in a run that are written as blocks at once; a shorter run is stored as rows until it is
 sealed."""
 

@@ -26,7 +26,7 @@ CAUGHT_BY = {
     "test_an_archive_that_is_killed_again_and_again_keeps_its_promises",
     "horizon_after_deletion": "tests/storage/test_pruning.py::"
     "test_after_a_kill_at_any_step_it_goes_on[prune-before-horizon-0]",
-    "late_part_unbounded": "tests/storage/test_sealing.py::"
+    "late_part_unbounded": "tests/storage/test_checkpoints.py::"
     "test_few_late_events_stay_in_the_late_part_until_they_are_an_eighth",
     "manifest_before_data": "tests/storage/test_backup_failures.py::"
     "test_a_kill_at_any_step_of_a_backup_leaves_whole_files[backup-written]",

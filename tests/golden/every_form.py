@@ -25,7 +25,7 @@ from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.source_states import decode_source, encode_source
-from yamcs_archive.storage.maintain import commit_packing, sealing
+from yamcs_archive.storage.maintain import commit_packing, groups
 
 _SEVERITIES = tuple(Severity)
 _WIDE, _FULL, _COLUMNS, _SOURCES, _WIDTHS = -(10**15), -(10**14), 0, 10**9, 10**12
@@ -79,7 +79,7 @@ def fill(directory: Path) -> None:
     writing = _Writing(directory)
     with (
         patch.object(messages, "CHUNK_MESSAGES", 20),
-        patch.object(sealing, "GROUP_BLOCKS_MAX", 2),
+        patch.object(groups, "GROUP_BLOCKS_MAX", 2),
         patch.object(commit_packing, "PACK_EVENTS_MAX", 300),
     ):
         for name in ("forms", "pruned", "mirror", "begun"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.storage.test_sealing import events
+from tests.storage.test_checkpoints import events
 from yamcs_archive import Event, Instance
 from yamcs_archive.storage.failpoints import COMPACT_POINTS
 

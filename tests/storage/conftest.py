@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.test_sealing import SMALL
+from tests.storage.test_checkpoints import SMALL
 from yamcs_archive import Archive, Instance
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import COMPACT_POINTS

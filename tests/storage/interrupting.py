@@ -29,7 +29,7 @@ from yamcs_archive.results import Commit, MirrorState
 BOUND_S = 20
 """Longest time of each later step, in seconds: a machine under load is slow."""
 
-_OPTIONS = Options(block_events_max=64, run_events_min=16, seal_age_us=1)
+_OPTIONS = Options(block_events_max=64, run_events_min=16, rest_age_us=1)
 _EVENTS = [Event(f"m{n}", source=f"S{n % 3}", generation_time=n, seq_number=n) for n in range(300)]
 
 

@@ -54,7 +54,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.backup_frames import BackupHead, FrameWriter, encode_head
 from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.meta import Meta, encode_meta
-from yamcs_archive.storage.maintain import sealing
+from yamcs_archive.storage.maintain import groups
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -214,8 +214,8 @@ def test_the_pieces_may_be_of_any_size(
 ) -> None:
     monkeypatch.setattr(snapshot, "BACKUP_PAIRS_MAX", 1)
     monkeypatch.setattr(restorer, "RESTORE_BYTES_MAX", 1000)
-    monkeypatch.setattr(restorer, "ROWS_MAX", 3)
-    monkeypatch.setattr(sealing, "GROUP_BLOCKS_MAX", 2)  # so that there are groups before the last backup
+    monkeypatch.setattr(restorer, "RESTORE_ROWS_MAX", 3)
+    monkeypatch.setattr(groups, "GROUP_BLOCKS_MAX", 2)  # so that there are groups before the last backup
     fill(sim)
     sim.backup(tmp_path / "copies")
     for turn in range(3):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.child import WAIT_S, run, start
 from tests.storage.compacting import HELD, folder, mixed, only
-from tests.storage.test_sealing import SMALL, entries, events, whole
+from tests.storage.test_checkpoints import SMALL, entries, events, whole
 from yamcs_archive import Archive, Event, EventKey, Instance
 from yamcs_archive.errors import (
     ArchiveError,
@@ -42,7 +42,7 @@ def test_the_events_stay_and_the_space_is_returned(small: Instance, tmp_path: Pa
     # The lock file has all its blocks before and after.
     assert done.after_bytes - LOCK_BYTES < (done.before_bytes - LOCK_BYTES) / 2
     assert small.stats().duplicates == 1
-    assert entries(small)["rows"] == 0
+    assert entries(small)["young"] == 0
     assert folder(tmp_path / "a" / "sim") == only(2)
     assert small.append(Event("next", source="S")).event.seq_number == 1000
     assert small.compact().after_bytes <= done.after_bytes + 4096 * 8
@@ -276,7 +276,7 @@ def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: 
             others.append(threading.Thread(target=small.settle))
             others[-1].start()
         elif point == "compact-carried":
-            sealed.append(entries(small)["rows"] == 0)
+            sealed.append(entries(small)["young"] == 0)
 
     at(watch)
     threads = [threading.Thread(target=small.compact) for _ in range(3)]
@@ -289,7 +289,7 @@ def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: 
     assert (greatest, running, sealed) == (1, 0, [False] * 3)
     assert folder(tmp_path / "a" / "sim") == only(4)
     small.settle()
-    assert entries(small)["rows"] == 0
+    assert entries(small)["young"] == 0
     whole(small)
 
 

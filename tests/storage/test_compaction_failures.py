@@ -12,7 +12,7 @@ import pytest
 
 from tests.child import run, run_in_fork
 from tests.storage.compacting import folder, mixed, only
-from tests.storage.test_sealing import SMALL, events, whole
+from tests.storage.test_checkpoints import SMALL, events, whole
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import (
     ArchiveError,

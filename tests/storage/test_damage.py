@@ -13,8 +13,7 @@ import pytest
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block_part_encoder import HEADER
-from yamcs_archive.storage.maintain import sealing
-from yamcs_archive.storage.maintain.sealing import SealScope
+from yamcs_archive.storage.maintain import groups
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 IN_KEYS, IN_BODY = HEADER.size + 2, -2

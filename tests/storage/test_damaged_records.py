@@ -242,7 +242,7 @@ def test_a_damaged_fact_of_an_instance_keeps_that_one_from_being_opened(
 def test_damage_is_said_once_and_not_looked_at_again_and_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    options = Options(rows_max=4, block_events_max=64, maintenance=False)
+    options = Options(table_events_max=4, block_events_max=64, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
         for n in range(8):

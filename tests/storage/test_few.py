@@ -22,7 +22,6 @@ from yamcs_archive.storage.format.text_search import TextMatcher, is_plain
 from yamcs_archive.storage.write.outcomes import decide, tally, tally_vectors
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import are_messages, bounded, prepare
-from yamcs_archive.storage.write.writer_cache import RowTimeIndex
 
 SIZES = (0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 255, 256, 257)
 few = pytest.mark.parametrize("size", SIZES)
@@ -152,14 +151,3 @@ def test_a_group_of_nothing_does_nothing() -> None:
     for submitted in ([], [nothing], [nothing, nothing]):
         group = decide(submitted, Nothing(), lambda _: None, None)  # type: ignore[arg-type]  # see there
         assert (group.new_runs, group.tally(), len(group.outcomes)) == ([], {}, len(submitted))
-
-
-@few
-def test_the_times_of_few_rows_are_known(size: int) -> None:
-    keys = [encode_key(time, "A", 0) for time in range(size)]
-    rows = RowTimeIndex()
-    rows.learn(keys[::2])
-    rows.put(keys[1::2])
-    rows.put([])
-    assert list(rows.may_have(int64s([])) or ()) == []
-    assert list(rows.may_have(int64s(range(-1, size + 1))) or ()) == list(range(1, size + 1))

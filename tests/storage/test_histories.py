@@ -104,7 +104,7 @@ def test_cursors_of_lost_commits_are_refused_and_earlier_ones_stay_valid(
 
 
 @pytest.mark.parametrize("at_rest", [False, True])
-def test_sealing_and_compaction_do_not_change_the_text_of_a_cursor(tmp_path: Path, at_rest: bool) -> None:
+def test_checkpoints_and_compaction_do_not_change_the_text_of_a_cursor(tmp_path: Path, at_rest: bool) -> None:
     with opened(tmp_path / "a") as sim:
         empty = sim.cursor()
         assert list(sim.changes(after=empty)) == []

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.child import run_in_fork
-from tests.storage.test_sealing import entries, whole
+from tests.storage.test_checkpoints import entries, whole
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import SEAL_POINTS
-from yamcs_archive.storage.maintain import sealing
+from yamcs_archive.storage.maintain import groups
 
 # Blocks of two events and groups of four blocks. One late event of a block goes into its late part, two are
 # merged with the others; and each step of sealing is a transaction of its own.
@@ -68,7 +68,7 @@ class Ready:
         sim.settle()
         self.check(sim)
         assert sim.stats().events == len(self.events) + 10
-        assert entries(sim)["rows"] == 0
+        assert entries(sim)["young"] == 0
 
 
 def _at_rest(sim: Instance) -> dict[str, int]:
@@ -81,7 +81,7 @@ def _at_rest(sim: Instance) -> dict[str, int]:
 @pytest.fixture(scope="module", autouse=True)
 def _small_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealing, "GROUP_BLOCKS_MAX", 4)
+        patch.setattr(groups, "GROUP_BLOCKS_MAX", 4)
         patch.setattr(sealing, "_TOGETHER_BYTES", 1)
         yield
 
@@ -105,7 +105,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
 
         history(0, 22)
         sim.settle()
-        assert entries(sim) == {"rows": 0, "blocks": 11, "summaries": 12}  # one group is closed
+        assert entries(sim) == {"young": 0, "blocks": 11, "summaries": 12}  # one group is closed
         history(22, 27)  # and one more can be
         for time in (5, 15, 21, 22):  # within a block, between two, and enough of them within one
             sim.append(Event("late", source=f"L{time}", severity=Severity.CRITICAL, generation_time=time))
@@ -129,7 +129,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
 def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:
     assert tuple(dict.fromkeys(ready.passed)) == SEAL_POINTS
     assert ready.at_rest["summaries"] == ready.at_rest["blocks"] + 2
-    assert ready.at_rest["rows"] == 0
+    assert ready.at_rest["young"] == 0
     # Four steps of sealing, a group, a pack: each in a transaction of its own.
     assert ready.passed.count("task-after-commit") == 6
     assert ready.at_rest["commits"] == 1
@@ -171,8 +171,8 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
 
 _SETTLE_THEN_DIE = """
     from tests.dying import die_at
-    from yamcs_archive.storage.maintain import sealing
-    sealing.GROUP_BLOCKS_MAX, sealing._TOGETHER_BYTES = 4, 1
+    from yamcs_archive.storage.maintain import groups
+    groups.GROUP_BLOCKS_MAX, sealing._TOGETHER_BYTES = 4, 1
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = Options(block_events_max=2, run_events_min=2, late_share=1, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim")

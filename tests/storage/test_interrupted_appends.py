@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.child import run_in_fork
-from tests.storage.test_sealing import SMALL, whole
+from tests.storage.test_checkpoints import SMALL, whole
 from tests.storage.test_taking_over import take
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError

@@ -23,8 +23,6 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_part_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.maintain import sealing
-from yamcs_archive.storage.maintain.sealing import SealScope
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import prepare
 
@@ -217,22 +215,6 @@ def test_the_largest_blocks_that_may_be_chosen_are_read_again(tmp_path: Path) ->
         assert len(values(sim, "rows")) == 0
         assert frames_are_bounded(sim)
         assert list(sim.events()) == [event(n) for n in range(count)]
-
-
-def test_late_text_counts_for_how_much_is_put_in_together(tmp_path: Path) -> None:
-    options = Options(block_events_max=16, run_events_min=16, late_share=1, maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        sim.append_many(in_order(16 * 12))
-        for block in range(12):
-            sim.append(late(16 * block, "L" * 400_000))
-        store: Any = sim._store
-
-        def unexpected(error: Exception) -> None:
-            raise error
-
-        steps = sealing.steps(store._environment, options, SealScope(store._writer.head, True, unexpected))
-        assert max(map(len, steps)) <= 6
 
 
 def test_a_block_of_which_other_columns_than_text_are_too_large_is_cut_smaller(tmp_path: Path) -> None:

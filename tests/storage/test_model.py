@@ -70,7 +70,7 @@ small_sizes = st.fixed_dictionaries(
         "block_events_max": st.integers(1, 5),
         "block_text_bytes_max": st.sampled_from([1, 3, 1000]),
         "run_events_min": st.integers(1, 6),
-        "rows_max": st.sampled_from([3, 1000]),
+        "table_events_max": st.sampled_from([3, 1000]),
         "late_share": st.sampled_from([1, 2, 8]),
     }
 )
@@ -127,7 +127,7 @@ class StoreBesideADictionary(RuleBasedStateMachine):
     def open(self, sizes: dict[str, Any]) -> None:
         self.options = Options(
             **sizes,
-            seal_age_us=3,
+            rest_age_us=3,
             maintenance=False,
             map_bytes=1 << 20,
             clock=lambda: self.now,

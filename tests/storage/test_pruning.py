@@ -15,7 +15,7 @@ import pytest
 
 from tests.child import run, run_in_fork
 from tests.conftest import check_sound
-from tests.storage.test_sealing import SMALL, entries
+from tests.storage.test_checkpoints import SMALL, entries
 from yamcs_archive import Archive, Event, EventKey, Instance, Options, Severity
 from yamcs_archive.errors import (
     BadTimeError,
@@ -137,14 +137,14 @@ def test_it_is_deleted_in_steps_of_any_size(
 ) -> None:
     """Numbers of blocks, rows and records around one and two steps of three."""
     monkeypatch.setattr(pruning, "PRUNED_BLOCKS_MAX", 3)
-    monkeypatch.setattr(pruning, "PRUNED_ROWS_MAX", 3)
+    monkeypatch.setattr(pruning, "PRUNED_RECORDS_MAX", 3)
     kept = sim.append(Event("kept", generation_time=10_000)).event
     for n in range(count):
         sim.append_many(numbered(16, first=n * 160))
         sim.append(Event("row", source="R", generation_time=n, seq_number=n))
-    assert entries(sim)["blocks"] == entries(sim)["rows"] - 1 == count
+    assert entries(sim)["blocks"] == entries(sim)["young"] - 1 == count
     assert sim.prune(before=9_999).events == 17 * count
-    assert entries(sim)["blocks"] == entries(sim)["rows"] - 1 == 0
+    assert entries(sim)["blocks"] == entries(sim)["young"] - 1 == 0
     check(sim, [kept])
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the records are no public thing
     with environment.read() as transaction:
@@ -396,7 +396,7 @@ def test_after_a_kill_at_any_step_it_goes_on(tmp_path: Path, point: str, passes:
         sim._store._maintenance.look(0)  # type: ignore[attr-defined]  # what the thread does
         check(sim, left)
         if moved:
-            assert entries(sim)["rows"] == 0
+            assert entries(sim)["young"] == 0
             assert entries(sim)["blocks"] == 4
         sim.prune(before=505)
         check(sim, numbered(100, sources=3)[51:])
@@ -429,7 +429,7 @@ def test_after_a_failure_at_any_step_it_can_be_done_again(
         assert sim.append(events[50]).duplicate
     sim.prune(before=505)
     check(sim, events[51:])
-    assert entries(sim)["rows"] == 0
+    assert entries(sim)["young"] == 0
 
 
 @pytest.mark.parametrize("point", PRUNE_POINTS)
@@ -851,9 +851,9 @@ def test_a_pruning_ends_with_its_archive_and_goes_on_later(
 def test_groups_of_blocks_begin_with_a_block_after_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from yamcs_archive.storage.maintain import sealing  # noqa: PLC0415
+    from yamcs_archive.storage.maintain import groups  # noqa: PLC0415
 
-    monkeypatch.setattr(sealing, "GROUP_BLOCKS_MAX", 4)
+    monkeypatch.setattr(groups, "GROUP_BLOCKS_MAX", 4)
     monkeypatch.setattr(pruning, "PRUNED_BLOCKS_MAX", 3)
     with Archive.open(tmp_path / "a", options=options()) as archive:
         sim = archive.instance("sim", create=True)

@@ -21,7 +21,8 @@ from yamcs_archive.storage.format.zone_maps import (
     decode_zone_map,
     encode_zone_map,
 )
-from yamcs_archive.storage.maintain import repair, sealing
+from yamcs_archive.storage.maintain import groups as group_closing
+from yamcs_archive.storage.maintain import repair
 
 OPTIONS = Options(block_events_max=8, run_events_min=4, late_share=1, maintenance=False)
 SEVERITIES = tuple(Severity)
@@ -29,7 +30,7 @@ SEVERITIES = tuple(Severity)
 
 @pytest.fixture(autouse=True)
 def _small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sealing, "GROUP_BLOCKS_MAX", 2)
+    monkeypatch.setattr(group_closing, "GROUP_BLOCKS_MAX", 2)
 
 
 def zone_maps(sim: Instance, level: bytes) -> list[ZoneMap]:

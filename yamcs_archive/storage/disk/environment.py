@@ -43,9 +43,10 @@ from yamcs_archive.storage.disk.lmdb_open import (
     no_address_space,
     open_generation,
 )
+from yamcs_archive.storage.disk.log_tail import LogTail
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.format.meta import decode_checkpoint
-from yamcs_archive.storage.young.views import NoYoung, YoungSource, YoungView
+from yamcs_archive.storage.young.views import YoungSource, YoungView
 
 _GROWTH_DIVISORS = (1, 2, 4, 8)
 """Divisors: a map grows by its size divided by the first of these for which there is address space."""
@@ -171,8 +172,8 @@ class Environment:
         self.openings = 0
         """Number of openings and changes of generation: values read before the last one may be stale."""
         self.files = OpenFiles(instance)
-        self.young: YoungSource = NoYoung()
-        """What the log has and LMDB does not; the writer sets it, or who reads beside one."""
+        self.young: YoungSource = LogTail(lambda: self.path)
+        """What the log has and LMDB does not; while this process writes, the writer's tables."""
         self._checkpoint = b"", 0
         try:
             self._open()
@@ -287,6 +288,10 @@ class Environment:
         """
         self.check_usable()
         return _Read(self)
+
+    def read_log_again(self) -> None:
+        """Read the log from its files: the writer of this process has ended."""
+        self.young = LogTail(lambda: self.path)
 
     def snapshot(self) -> _ReadSnapshot:
         """Return a snapshot for a ``with`` statement, as :meth:`read` does; the view may outlive it."""

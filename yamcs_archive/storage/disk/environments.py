@@ -71,6 +71,8 @@ def release(environment: Environment, *, readonly: bool) -> None:
     with _registry_lock:
         environment._users -= 1  # as in acquire()
         environment._writers -= not readonly
+        if not environment._writers and not readonly:
+            environment.read_log_again()
         if not readonly:
             environment.files.held = None
         if not environment._users:

@@ -27,6 +27,10 @@ from yamcs_archive.storage.format.log_segments import (
 )
 
 
+class LogGoneError(DamagedError):
+    """Records are missing: they are in LMDB by now, if a writer is at work, or else they are lost."""
+
+
 class FoundLog(NamedTuple):
     """What a folder has of the log."""
 
@@ -51,17 +55,30 @@ class _Segment(NamedTuple):
     data: memoryview
 
 
-def read_log(folder: Path, checkpoint: int) -> FoundLog:
+def read_log(folder: Path, checkpoint: int, *, acknowledged: bool = False) -> FoundLog:
     """Return the records after those up to ``checkpoint``, and where they end.
 
-    Raises DamagedError for a record that is damaged or missing, FileNotFoundError if a segment was removed
-    meanwhile.
+    ``acknowledged``, for readers beside a writer: what lies beyond the acknowledged end is not looked at, unless
+    that is not known. Raises DamagedError for a record that is damaged, LogGoneError where some are missing.
     """
     end = read_end(folder)  # first: what is acknowledged after this is behind what is read
+    try:
+        return _read_log(folder, checkpoint, end, acknowledged=acknowledged)
+    except FileNotFoundError as error:
+        raise LogGoneError(str(folder), f"a segment of the log was removed ({error})") from error
+
+
+def _read_log(folder: Path, checkpoint: int, end: LogEnd | None, *, acknowledged: bool) -> FoundLog:
     present = segment_numbers(folder)
+    known = end is not None and _is_of_this_log(folder, end, present)
+    if acknowledged and end is not None and known:
+        present = [number for number in present if number <= end.number]
     chain = _chain(folder, present, checkpoint)
     if not chain:
         return FoundLog([], checkpoint, NOWHERE, NOWHERE, None, [], present)
+    if acknowledged and end is not None and known and chain[-1].header.number == end.number:
+        header, data = chain[-1]
+        chain[-1] = _Segment(header, data[: end.offset])
     found: list[Framed] = []
     for segment, following in zip(chain, [*chain[1:], None], strict=True):
         found += _records_of(segment, None if following is None else following.header, end)
@@ -97,10 +114,18 @@ def _chain(folder: Path, present: list[int], checkpoint: int) -> list[_Segment]:
         chain.insert(0, segment)
     if chain and chain[0].header.first > checkpoint + 1:
         header = chain[0].header
-        raise DamagedError(
+        raise LogGoneError(
             f"log-{header.number}", f"records {checkpoint + 1} to {header.first - 1} before it are missing"
         )
     return chain
+
+
+def _is_of_this_log(folder: Path, end: LogEnd, present: list[int]) -> bool:
+    """Return whether an acknowledged end is not one of an earlier life of the machine."""
+    if end.number not in present:
+        return True  # LMDB has all of that segment
+    header = decode_header(read_segment(folder, end.number, size=HEADER_BYTES), end.number)
+    return header is not None and header.epoch == end.epoch
 
 
 def _segment(folder: Path, number: int) -> _Segment | None:

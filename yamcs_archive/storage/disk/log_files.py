@@ -112,11 +112,11 @@ def segment_numbers(folder: Path) -> list[int]:
     return sorted(int(name) for name in names if name.isascii() and name.isdecimal())
 
 
-def read_segment(folder: Path, number: int, start: int = 0) -> memoryview:
+def read_segment(folder: Path, number: int, start: int = 0, size: int = -1) -> memoryview:
     """Return the bytes of a segment from an offset on. Raises FileNotFoundError where it is gone."""
     with open(os.path.join(folder, f"{_PREFIX}{number}"), "rb", buffering=0) as file:
         file.seek(start)
-        return memoryview(file.read())
+        return memoryview(file.read(size))
 
 
 def remove_segments(folder: Path, numbers: list[int]) -> None:

@@ -37,9 +37,9 @@ from yamcs_archive.storage.read.metadata import head_commit
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.times import format_rfc3339
 
+_YOUNG_BYTES = 100
+"""About the bytes that a young event takes in the log."""
 _PAGE_BYTES = 4096
-_ROW_BYTES = 8 + 2
-"""Bytes that a row takes in a page of LMDB, beside its key and value."""
 
 
 class Rule(NamedTuple):

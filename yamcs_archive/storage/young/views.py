@@ -194,14 +194,6 @@ class YoungSource(Protocol):
         """Return what follows a checkpoint; None if the reader must begin a new transaction."""
 
 
-class NoYoung:
-    """The source of an instance whose log nobody has read: it has nothing."""
-
-    def view(self, checkpoint: int) -> YoungView | None:  # noqa: ARG002  # as the protocol has it
-        """Return an empty view."""
-        return NOTHING_YOUNG
-
-
 class MemoryTables:
     """The tables of an instance that this process writes. Only the thread that commits changes them."""
 

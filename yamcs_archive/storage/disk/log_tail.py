@@ -1,0 +1,82 @@
+"""The log as a process reads it that does not write it: up to the acknowledged end, into a memory table of its own.
+
+1. A view is made for the checkpoint that a read transaction sees. If the log does not begin there any more, there is
+   no view: the reader begins a new transaction, which sees a later checkpoint.
+2. What was read before is kept while the checkpoint is the same; only new records are read.
+3. While nobody writes, all valid records are shown if no acknowledged end is known.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from yamcs_archive.storage.disk.log_chain import LogGoneError, read_log
+from yamcs_archive.storage.disk.log_files import read_end, read_segment
+from yamcs_archive.storage.format.log_records import decode_payload
+from yamcs_archive.storage.format.log_segments import NOWHERE, LogEnd, Place, records_from
+from yamcs_archive.storage.young.memory_table import MemoryTable
+from yamcs_archive.storage.young.views import YoungView
+
+
+class LogTail:
+    """Reads the log of the generation in use. For many threads."""
+
+    def __init__(self, folder: Callable[[], Path]) -> None:
+        """``folder`` returns the folder of the generation in use."""
+        self._folder_of = folder
+        self._lock = threading.Lock()
+        self._folder: Path | None = None
+        self._end: LogEnd | None = None
+        self._place: Place = NOWHERE
+        self._table = MemoryTable(0)
+        self._gone: int | None = None  # the checkpoint after which records were missing
+
+    def view(self, checkpoint: int) -> YoungView | None:
+        """Return what follows a checkpoint. Raises DamagedError."""
+        folder = self._folder_of()
+        with self._lock:
+            try:
+                self._read(folder, checkpoint)
+            except LogGoneError:
+                self._folder = None
+                if self._gone == checkpoint:  # not removed after a checkpoint: LMDB would have a later one
+                    raise
+                self._gone = checkpoint
+                return None
+            self._gone = None
+            table = self._table
+            return YoungView(((table, table.extent),))
+
+    def _read(self, folder: Path, checkpoint: int) -> None:
+        end = read_end(folder)
+        if folder == self._folder and checkpoint == self._table.after and end is not None:
+            if end == self._end:
+                return
+            if self._continues(folder, end):
+                self._end = end
+                return
+        self._folder = None  # until this has ended
+        found = read_log(folder, checkpoint, acknowledged=True)
+        table = MemoryTable(checkpoint)
+        for record in found.records:
+            table.add(decode_payload(record.sequence, record.payload))
+        self._table, self._place, self._end = table, found.place, end
+        if end is None or end.sequence == found.sequence:
+            self._folder = folder
+
+    def _continues(self, folder: Path, end: LogEnd) -> bool:
+        """Read the new records of the same segment; False if the end is in another one, or does not fit."""
+        place = self._place
+        if (end.number, end.epoch) != place[:2] or end.offset <= place.offset:
+            return False
+        try:
+            data = read_segment(folder, place.number, place.offset, end.offset - place.offset)
+        except FileNotFoundError:
+            return False
+        table = self._table
+        for record in records_from(data, place._replace(offset=0), table.last + 1, len(data)):
+            table.add(decode_payload(record.sequence, record.payload))
+            self._place = record.after._replace(offset=place.offset + record.after.offset)
+        return self._place.offset == end.offset
