@@ -47,7 +47,7 @@ _OPENING_SHARE, _POINT_SHARE = 0.1, 0.4
 _PASSES_MAX = 3
 SERVED_POINTS = (
     *failpoints.GROUP_COMMIT_POINTS,
-    *failpoints.SEAL_POINTS,
+    *failpoints.CHECKPOINT_POINTS,
     *failpoints.COMPACT_POINTS,
     *failpoints.PRUNE_POINTS,
 )

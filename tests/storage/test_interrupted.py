@@ -18,8 +18,9 @@ from tests.storage.test_checkpoints import entries, whole
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import ArchiveError
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.failpoints import SEAL_POINTS
+from yamcs_archive.storage.failpoints import CHECKPOINT_POINTS
 from yamcs_archive.storage.maintain import groups
+from yamcs_archive.storage.write import checkpoint
 
 # Blocks of two events and groups of four blocks. One late event of a block goes into its late part, two are
 # merged with the others; and each step of sealing is a transaction of its own.
@@ -82,7 +83,7 @@ def _at_rest(sim: Instance) -> dict[str, int]:
 def _small_steps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(groups, "GROUP_BLOCKS_MAX", 4)
-        patch.setattr(sealing, "_TOGETHER_BYTES", 1)
+        patch.setattr(checkpoint, "TOGETHER_BYTES", 1)
         yield
 
 
@@ -127,7 +128,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
 
 
 def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:
-    assert tuple(dict.fromkeys(ready.passed)) == SEAL_POINTS
+    assert tuple(dict.fromkeys(ready.passed)) == CHECKPOINT_POINTS
     assert ready.at_rest["summaries"] == ready.at_rest["blocks"] + 2
     assert ready.at_rest["young"] == 0
     # Four steps of sealing, a group, a pack: each in a transaction of its own.
@@ -139,7 +140,7 @@ def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:
     ("point", "fault"),
     [
         pytest.param(point, fault, marks=[pytest.mark.long] if (turn + other) % 2 else [])
-        for turn, point in enumerate(SEAL_POINTS)
+        for turn, point in enumerate(CHECKPOINT_POINTS)
         for other, fault in enumerate((ArchiveError, MemoryError))
     ],
 )
@@ -172,7 +173,8 @@ def test_a_failure_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
 _SETTLE_THEN_DIE = """
     from tests.dying import die_at
     from yamcs_archive.storage.maintain import groups
-    groups.GROUP_BLOCKS_MAX, sealing._TOGETHER_BYTES = 4, 1
+    from yamcs_archive.storage.write import checkpoint
+    groups.GROUP_BLOCKS_MAX, checkpoint.TOGETHER_BYTES = 4, 1
     directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
     options = Options(block_events_max=2, run_events_min=2, late_share=1, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim")
@@ -182,7 +184,7 @@ _SETTLE_THEN_DIE = """
 """
 
 
-@pytest.mark.parametrize("point", SEAL_POINTS)
+@pytest.mark.parametrize("point", CHECKPOINT_POINTS)
 def test_a_kill_at_a_point_loses_and_doubles_nothing_and_all_goes_on(
     tmp_path: Path, ready: Ready, point: str
 ) -> None:

@@ -12,29 +12,43 @@ GROUP_COMMIT_POINTS = (
     "group-taken",
     "outcomes-known",
     "before-commit",
+    "log-segment-made",
+    "log-written",
+    "log-synced",
     "after-commit",
     "before-answer",
 )
-"""The points of a group commit, in the order in which they are reached."""
+"""The points of a group commit, in the order in which they are reached: "log-segment-made" only if the record is
+the first one of a segment. A large run in order is put into blocks instead of the log, and passes BULK_POINTS."""
+
+RECOVERY_POINTS = ("log-segment-made", "log-carried", "log-written", "log-synced", "log-segment-removed")
+"""The points of the recovery of a log with a record in doubt, likewise."""
 
 BLOCK_POINTS = ("block-half-put", "block-put")
 """The points of putting a block, in a group commit or a sealing step: before its zone map, and after it."""
 
-SEAL_POINTS = (
-    "seal-begun",
+BULK_POINTS = (*BLOCK_POINTS, "bulk-before-commit", "after-commit")
+"""The points of a large run in order, likewise; those of a checkpoint come before, if events are young."""
+
+CHECKPOINT_POINTS = (
+    "checkpoint-begun",
+    "step-begun",
     "block-half-deleted",
-    "seal-block-deleted",
-    "seal-rows-deleted",
+    "step-block-deleted",
     *BLOCK_POINTS,
-    "seal-blocks-put",
+    "step-blocks-put",
+    "checkpoint-blocks-put",
+    "checkpoint-put",
     "task-before-commit",
     "task-after-commit",
+    "checkpoint-stored",
+    "log-segment-removed",
     "group-merged",
     "group-put",
     "pack-records-deleted",
     "pack-put",
 )
-"""The points of sealing, of closing a group of blocks and of packing, likewise.
+"""The points of a checkpoint, of closing a group of blocks and of packing, likewise.
 
 Those that begin with "task" are reached by every task in a transaction between two group commits."""
 

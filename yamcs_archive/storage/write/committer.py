@@ -40,17 +40,19 @@ from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.disk.log_files import remove_segments
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
+from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.log_records import LoggedCommit, LogRecord, encode_payload
 from yamcs_archive.storage.format.meta import encode_horizon
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
+from yamcs_archive.storage.write.block_steps import encoded, put_steps
 from yamcs_archive.storage.write.checkpoint import Checkpoint, made_from, put
 from yamcs_archive.storage.write.commit_log import CommitLog
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
-from yamcs_archive.storage.write.placement import put_run
+from yamcs_archive.storage.write.placement import place, put_run
 from yamcs_archive.storage.write.rows_of_version_1 import move_rows
 from yamcs_archive.storage.write.stored_events import StoredEvents
 from yamcs_archive.storage.write.transaction import WriteTransaction
@@ -415,10 +417,10 @@ class Committer:
             stored = self._stored(read)
             saved = self._unsaved | changed.keys()
             sources = [(name, changed.get(name) or self._state(stored, changed, name)) for name in saved]
+            bulk = len(commits) == 1 and self._is_bulk(groups[0], stored)
         facts = () if noted is None else (noted,)
         number = self._head + 1
         record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
-        bulk = len(commits) == 1 and self._is_bulk(groups[0])
         if bulk and alone:
             raise HandOver
         failpoint("before-commit")
@@ -453,12 +455,13 @@ class Committer:
             # The error itself would mean that nothing was stored: the caller would append the events again.
             raise CommitFailed(groups, number, error) from error
 
-    def _is_bulk(self, group: Group) -> bool:
-        """Return whether a group is one run in order that is large enough for blocks of its own."""
+    def _is_bulk(self, group: Group, stored: StoredEvents) -> bool:
+        """Return whether a group is one run between two blocks that is large enough for blocks of its own."""
         return (
             len(group.new_runs) == 1
             and group.new_runs[0].alone
             and group.events.size >= self._options.run_events_min
+            and stored.blocks.index.around(encode_key(*group.events.key(0))) is None
         )
 
     def _put_bulk(self, groups: list[Group], number: int, record: LogRecord) -> None:
@@ -495,7 +498,12 @@ class Committer:
             events = commit.events
             if not isinstance(events, StoredVectors):
                 events = StoredVectors.of(events, commit.number)
-            put_run(events.stored_by(commit.number), stored, self._options)
+            events = events.stored_by(commit.number)
+            if stored.index.around(encode_key(*events.key(0))) is None:
+                put_run(events, stored, self._options)
+            else:  # the events of the tables around them have become one block
+                plans = place(events, stored.index, stored.value, self._options).plans
+                put_steps(encoded(plans), stored)
             stored.put_commits(commit.record)
         stored.put_pairs("sources", [encode_source(*pair) for pair in record.sources])
         stored.put_pairs("requests", record.requests)
