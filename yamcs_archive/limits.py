@@ -153,6 +153,9 @@ TABLE_EVENTS_MAX = 15_000
 100 ms, and they fill three blocks."""
 TABLE_BYTES_MAX = 8 << 20
 """Most bytes of memory of a memory table, likewise."""
+LATE_EVENTS_MAX = 50_000
+"""Most late events that a checkpoint leaves out of blocks: replaying them takes some 50 ms. More are put into the
+blocks that get the most of them."""
 TABLE_EVENTS_LEFT_MAX = 256
 """Most young events that stay in the log at rest and at close: a single event each minute must not rewrite a
 block of thousands."""

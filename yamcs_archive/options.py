@@ -18,6 +18,7 @@ from yamcs_archive.limits import (
     MAP_BYTES_DEFAULT,
     READ_EVENTS_MAX,
     REQUEST_IDS_MAX,
+    LATE_EVENTS_MAX,
     TABLE_EVENTS_MAX,
     RUN_EVENTS_MIN,
     REST_AGE_US,
@@ -78,6 +79,8 @@ class Options:
     in its late part."""
     request_ids_max: int = REQUEST_IDS_MAX
     """Largest number of request ids of an instance within 24 hours."""
+    late_events_max: int = LATE_EVENTS_MAX
+    """Largest number of late events that are carried in the log, until their blocks are rewritten."""
     rest_age_us: int = REST_AGE_US
     """Age of the newest commit, in microseconds, from which on the instance rests, and young events go into blocks."""
     maintenance: bool = True

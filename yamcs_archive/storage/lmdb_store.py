@@ -520,7 +520,7 @@ class LmdbStore:
         if was is None:
             raise NotAMirrorError(self._folder.name)
         try:
-            self._writer.run_in_transaction(lambda stored: stored.delete_fact("mirrored"))
+            self._writer.run_with_everything(lambda stored: stored.delete_fact("mirrored"))
         except BaseException:
             with suppress(ArchiveError):  # it may be done all the same
                 self._meta = read_meta(self._environment)

@@ -39,7 +39,7 @@ from yamcs_archive.storage.format.commits import (
     encode_commit,
 )
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, time_bound
-from yamcs_archive.storage.format.meta import Meta, encode_checkpoint
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Meta, encode_checkpoint
 from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
 from yamcs_archive.storage.format.zone_maps import commit_filter
@@ -109,7 +109,7 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
     if (mirrored := young.fact(b"mirrored")) is not None:
         facts[b"mirrored"] = mirrored
     meta = decode_facts(facts, str(environment.path))
-    pairs = sorted({**facts, **dict([encode_checkpoint(0)])}.items())
+    pairs = sorted({**facts, **dict([encode_checkpoint(NO_CHECKPOINT)])}.items())
     states = sorted({**dict(decode_source(key, value) for key, value in sources), **changed}.items())
     sources = [encode_source(name, _with_counts(state, unsaved.get(name))) for name, state in states]
     return Facts(

@@ -45,7 +45,7 @@ from yamcs_archive.storage.disk.lmdb_open import (
 )
 from yamcs_archive.storage.disk.log_tail import LogTail
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
-from yamcs_archive.storage.format.meta import decode_checkpoint
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, decode_checkpoint
 from yamcs_archive.storage.young.views import YoungSource, YoungView
 
 _GROWTH_DIVISORS = (1, 2, 4, 8)
@@ -174,7 +174,7 @@ class Environment:
         self.files = OpenFiles(instance)
         self.young: YoungSource = LogTail(lambda: self.path)
         """What the log has and LMDB does not; while this process writes, the writer's tables."""
-        self._checkpoint = b"", 0
+        self._checkpoint = b"", NO_CHECKPOINT
         try:
             self._open()
         except BaseException:
@@ -298,15 +298,16 @@ class Environment:
         self.check_usable()
         return _ReadSnapshot(self)
 
-    def checkpoint(self, transaction: lmdb.Transaction[bytes]) -> int:
-        """Return the number of the last record of the log whose content is in LMDB. Raises DamagedError."""
+    def checkpoint(self, transaction: lmdb.Transaction[bytes]) -> Checkpoint:
+        """Return what LMDB has of the log. Raises DamagedError."""
         value = transaction.get(b"checkpoint", db=self.databases["meta"])
-        known, number = self._checkpoint
-        if value is None or value == known:
-            return number if value else 0
-        number = decode_checkpoint(value)
-        self._checkpoint = value, number
-        return number
+        known, checkpoint = self._checkpoint
+        if value is None:
+            return NO_CHECKPOINT
+        if value != known:
+            checkpoint = decode_checkpoint(value)
+            self._checkpoint = value, checkpoint
+        return checkpoint
 
     def _begin(self, reader: Reader) -> lmdb.Transaction[bytes]:
         transaction = self._begin_here(reader)

@@ -16,8 +16,8 @@ from yamcs_archive.storage.disk.log_chain import LogGoneError, read_log
 from yamcs_archive.storage.disk.log_files import read_end, read_segment
 from yamcs_archive.storage.format.log_records import decode_payload
 from yamcs_archive.storage.format.log_segments import NOWHERE, LogEnd, Place, records_from
-from yamcs_archive.storage.young.memory_table import MemoryTable
-from yamcs_archive.storage.young.views import YoungView
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
+from yamcs_archive.storage.young.views import CarriedGoneError, MemoryTables, YoungView
 
 
 class LogTail:
@@ -30,39 +30,38 @@ class LogTail:
         self._folder: Path | None = None
         self._end: LogEnd | None = None
         self._place: Place = NOWHERE
-        self._table = MemoryTable(0)
-        self._gone: int | None = None  # the checkpoint after which records were missing
+        self._checkpoint = NO_CHECKPOINT
+        self._tables = MemoryTables(NO_CHECKPOINT)
+        self._gone: Checkpoint | None = None  # the checkpoint after which records were missing
 
-    def view(self, checkpoint: int) -> YoungView | None:
+    def view(self, checkpoint: Checkpoint) -> YoungView | None:
         """Return what follows a checkpoint. Raises DamagedError."""
         folder = self._folder_of()
         with self._lock:
             try:
                 self._read(folder, checkpoint)
-            except LogGoneError:
+            except (LogGoneError, CarriedGoneError):
                 self._folder = None
                 if self._gone == checkpoint:  # not removed after a checkpoint: LMDB would have a later one
                     raise
                 self._gone = checkpoint
                 return None
             self._gone = None
-            table = self._table
-            return YoungView(((table, table.extent),))
+            return self._tables.view(checkpoint)
 
-    def _read(self, folder: Path, checkpoint: int) -> None:
+    def _read(self, folder: Path, checkpoint: Checkpoint) -> None:
         end = read_end(folder)
-        if folder == self._folder and checkpoint == self._table.after and end is not None:
+        if folder == self._folder and checkpoint == self._checkpoint and end is not None:
             if end == self._end:
                 return
             if self._continues(folder, end):
                 self._end = end
                 return
         self._folder = None  # until this has ended
-        found = read_log(folder, checkpoint, acknowledged=True)
-        table = MemoryTable(checkpoint)
-        for record in found.records:
-            table.add(decode_payload(record.sequence, record.payload))
-        self._table, self._place, self._end = table, found.place, end
+        found = read_log(folder, checkpoint.last, acknowledged=True)
+        records = [decode_payload(record.sequence, record.payload) for record in found.records]
+        self._tables = MemoryTables(checkpoint, records)
+        self._checkpoint, self._place, self._end = checkpoint, found.place, end
         if end is None or end.sequence == found.sequence:
             self._folder = folder
 
@@ -75,7 +74,7 @@ class LogTail:
             data = read_segment(folder, place.number, place.offset, end.offset - place.offset)
         except FileNotFoundError:
             return False
-        table = self._table
+        table = self._tables.growing
         for record in records_from(data, place._replace(offset=0), table.last + 1, len(data)):
             table.add(decode_payload(record.sequence, record.payload))
             self._place = record.after._replace(offset=place.offset + record.after.offset)

@@ -68,9 +68,9 @@ def to_event_columns(events: Columns[int] | StoredVectors) -> EventColumns:
     extensions, extra = events.extensions, events.extra
     return EventColumns(
         len(events.message),
-        _packed(times),
-        _packed(numbers),
-        _packed(array("q", delays)),
+        pack_int64s(times),
+        pack_int64s(numbers),
+        pack_int64s(array("q", delays)),
         bytes(events.severity),
         _table(events.source),
         _table(events.type),
@@ -97,7 +97,12 @@ def _of_vectors(events: StoredVectors) -> EventColumns:
     )
 
 
-def _packed(values: Sequence[int]) -> bytes:
+def pack_int64s(values: Sequence[int]) -> bytes:
+    """Return integers as a bin.
+
+    >>> unpack_int64s(pack_int64s([-1, 5]), 2)
+    array('q', [-1, 5])
+    """
     packed = values if type(values) is array else array("q", values)
     if sys.byteorder == "big":
         packed = packed[:]
@@ -105,7 +110,8 @@ def _packed(values: Sequence[int]) -> bytes:
     return packed.tobytes()
 
 
-def _unpacked(packed: bytes, size: int) -> array[int]:
+def unpack_int64s(packed: bytes, size: int) -> array[int]:
+    """Return the integers of a bin; ValueError if there are not ``size`` of them."""
     if len(packed) != 8 * size:
         raise ValueError(f"{len(packed)} bytes of integers for {size} events")
     values = array("q", packed)
@@ -137,7 +143,7 @@ def _packed_codes(codes: list[int], count: int) -> bytes:
 def from_event_columns(found: EventColumns) -> Columns[int]:
     """Return the events of a decoded value; ValueError if it is none that :func:`to_event_columns` makes."""
     size = found.size
-    times = _unpacked(found.times, size)
+    times = unpack_int64s(found.times, size)
     if size < 1 or not size == len(found.severities) == len(found.messages):
         raise ValueError(f"{len(found.messages)} messages and {len(found.severities)} severities for {size}")
     nothing: list[Any] = [None] * size
@@ -150,8 +156,8 @@ def from_event_columns(found: EventColumns) -> Columns[int]:
         _severities(found.severities),
         _column(found.types, size) if found.types.values != [None] else nothing,
         times,
-        _unpacked(found.numbers, size),
-        array("q", map(add, times, _unpacked(found.delays, size))),
+        unpack_int64s(found.numbers, size),
+        array("q", map(add, times, unpack_int64s(found.delays, size))),
         _column(found.users, size) if found.users.values != [None] else nothing,
         _attached(found.extensions, size, NO_EXTENSIONS),
         _attached(found.extra, size, NO_EXTRA),

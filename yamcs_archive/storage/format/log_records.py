@@ -21,7 +21,13 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run
-from yamcs_archive.storage.format.event_columns import EventColumns, from_event_columns, to_event_columns
+from yamcs_archive.storage.format.event_columns import (
+    EventColumns,
+    from_event_columns,
+    pack_int64s,
+    to_event_columns,
+    unpack_int64s,
+)
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.source_states import SourceState
 
@@ -45,6 +51,15 @@ class LoggedCommit(NamedTuple):
         return CommitRecord(self.number, (self.time,), (self.events.size,), tuple(runs))
 
 
+class Carried(NamedTuple):
+    """Events that a checkpoint left out of blocks."""
+
+    events: Columns[int] | StoredVectors
+    """In key order; at least one."""
+    commits: Sequence[int]
+    """The number of each event's commit."""
+
+
 class LogRecord(NamedTuple):
     """The content of one record."""
 
@@ -57,6 +72,9 @@ class LogRecord(NamedTuple):
     """New records of request ids, as they are stored."""
     facts: Sequence[Pair] = ()
     """Changed facts of the instance, as they are stored."""
+    carried: Carried | None = None
+    """Events of earlier records, which a checkpoint left out of blocks. The record has nothing else then, and counts
+    only if that checkpoint names it."""
 
 
 class _Commit(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -71,6 +89,7 @@ class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=F
     sources: list[tuple[str, SourceState]]
     requests: list[tuple[bytes, bytes]]
     facts: list[tuple[bytes, bytes]]
+    carried: tuple[EventColumns, bytes] | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -96,18 +115,24 @@ def encode_payload(record: LogRecord) -> bytes:
         )
         for commit in record.commits
     ]
-    return _encode((commits, record.sources, record.requests, record.facts))
+    carried = record.carried
+    left = None if carried is None else (to_event_columns(carried.events), pack_int64s(carried.commits))
+    return _encode((commits, record.sources, record.requests, record.facts, left))
 
 
 def decode_payload(sequence: int, payload: bytes | memoryview) -> LogRecord:
     """Return the record of a payload whose checksum is right; DamagedError if it has another form."""
     try:
         found = _decode(payload)
-        return LogRecord(
-            sequence, [_commit(commit) for commit in found.commits], found.sources, found.requests, found.facts
-        )
+        commits = [_commit(commit) for commit in found.commits]
+        carried = None if found.carried is None else _carried(*found.carried)
+        return LogRecord(sequence, commits, found.sources, found.requests, found.facts, carried)
     except (ValueError, OverflowError, msgspec.MsgspecError) as error:
         raise DamagedError(f"record {sequence} of the log", f"it cannot be read: {error}") from None
+
+
+def _carried(events: EventColumns, commits: bytes) -> Carried:
+    return Carried(from_event_columns(events), unpack_int64s(commits, events.size))
 
 
 def _commit(found: _Commit) -> LoggedCommit:

@@ -28,6 +28,18 @@ _CHECKSUMMED = Checksummed("meta")
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.]{0,30}")
 
 
+class Checkpoint(NamedTuple):
+    """What LMDB has of the commit log, by the numbers of its records."""
+
+    last: int
+    """LMDB has the content of the records up to this one."""
+    carried: int
+    """The record with the events of those before that are not in blocks yet; 0: all are."""
+
+
+NO_CHECKPOINT = Checkpoint(0, 0)
+
+
 class Meta(NamedTuple):
     """The facts of an instance. Times are microseconds since 1970."""
 
@@ -39,8 +51,8 @@ class Meta(NamedTuple):
     """Events with earlier generation times were pruned; None: none were."""
     horizon_commit: int = 0
     """The greatest commit number among the events below the horizon."""
-    checkpoint: int = 0
-    """The number of the last record of the commit log whose content is in LMDB."""
+    checkpoint: Checkpoint = NO_CHECKPOINT
+    """What LMDB has of the commit log."""
     mirrored: MirrorState | None = None
     """Set in a mirror, in the transaction of each commit that it takes over; None in other instances."""
 
@@ -63,13 +75,13 @@ def encode_mirrored(mirrored: MirrorState) -> Pair:
     return _pair("mirrored", mirrored)
 
 
-def encode_checkpoint(number: int) -> Pair:
-    """Return the pair to put when LMDB has the records of the log up to a number.
+def encode_checkpoint(checkpoint: Checkpoint) -> Pair:
+    """Return the pair to put when LMDB has other records of the log.
 
-    >>> decode_checkpoint(encode_checkpoint(7)[1])
-    7
+    >>> decode_checkpoint(encode_checkpoint(Checkpoint(7, 9))[1])
+    Checkpoint(last=7, carried=9)
     """
-    return _pair("checkpoint", number)
+    return _pair("checkpoint", checkpoint)
 
 
 def encode_format() -> Pair:
@@ -77,12 +89,13 @@ def encode_format() -> Pair:
     return _pair("format", FORMAT_VERSION)
 
 
-def decode_checkpoint(value: bytes) -> int:
-    """Return that number; DamagedError if it cannot be trusted."""
-    _, number = decode_fact(b"checkpoint", value)
-    if type(number) is not int or number < 0:
-        raise _CHECKSUMMED.damaged(b"checkpoint", "it is no number")
-    return number
+def decode_checkpoint(value: bytes) -> Checkpoint:
+    """Return the checkpoint; DamagedError if it cannot be trusted."""
+    _, found = decode_fact(b"checkpoint", value)
+    try:
+        return msgspec.convert(found, Checkpoint)
+    except msgspec.ValidationError as error:
+        raise _CHECKSUMMED.damaged(b"checkpoint", str(error)) from None
 
 
 def encode_horizon(horizon: int, horizon_commit: int) -> list[Pair]:
@@ -132,6 +145,8 @@ def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     if found not in (ROWS_VERSION, FORMAT_VERSION):
         raise FormatVersionError(where, found, FORMAT_VERSION, _reader(values))
     try:
+        if "checkpoint" in values:
+            values["checkpoint"] = Checkpoint(*values["checkpoint"])
         if "mirrored" in values:
             values["mirrored"] = MirrorState(*values["mirrored"])
         meta = Meta(**values)

@@ -43,7 +43,7 @@ from yamcs_archive.storage.maintain.retention import Reading, Rule
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import read_meta
 from yamcs_archive.storage.write.block_steps import Step, put_steps
-from yamcs_archive.storage.write.checkpoint import Checkpoint, made_from
+from yamcs_archive.storage.write.checkpoint import TableImage, made_from
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
 from yamcs_archive.storage.young.memory_table import MemoryTable
@@ -231,33 +231,37 @@ class Maintenance:
         self._damage.log()
 
     def _checkpoint(self) -> None:
-        """Put all events that are young at this moment into blocks."""
+        """Put all events that are young at this moment into blocks, late ones too."""
         last = self._writer.tables.growing.last
         while True:
             self._check_running()
             table = self._writer.freeze()
             if table is None or table.after >= last:
-                return
-            self._put(table)
+                break
+            self._put(table, 0)
+        if self._writer.tables.carried is not None:
+            self._writer.checkpoint_all()
 
     def _checkpoint_frozen(self) -> None:
-        """Put the table that is full into blocks."""
+        """Put the table that is full into blocks; its late events may be carried on."""
         while (table := self._writer.tables.frozen) is not None:
             self._check_running()
-            self._put(table)
+            self._put(table, self._options.late_events_max)
 
-    def _put(self, table: MemoryTable) -> bool:
+    def _put(self, table: MemoryTable, left_max: int) -> bool:
         """Put a frozen table into LMDB; False if it must be planned anew, or was put by the writer meanwhile."""
-        return self._writer.put_checkpoint(table, self._made(table))
+        return self._writer.put_table(table, self._made(table, left_max))
 
-    def _made(self, table: MemoryTable) -> Checkpoint:
+    def _made(self, table: MemoryTable, left_max: int) -> TableImage:
+        carried = self._writer.tables.carried
         environment = self._environment
         with environment.read() as transaction:
             stored = partial(stored_block, transaction, environment.databases["blocks"])
             index = BlockIndex(
                 transaction.cursor(environment.databases["summaries"]), lambda first: Block(first, stored(first))
             )
-            return made_from([table], index, stored, self._options, lambda: time.sleep(0))
+            tables = [table] if carried is None else [carried, table]
+            return made_from(tables, index, stored, self._options, left_max, lambda: time.sleep(0))
 
     def _rest(self) -> bool:
         """Do what is done at rest; return False if something was left for the next round."""

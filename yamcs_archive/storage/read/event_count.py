@@ -47,11 +47,11 @@ class Counter:
         with self._environment.snapshot() as (transaction, young):
             sources = self._environment.databases["sources"]
             if transaction.stat(sources)["entries"] <= _SOURCES_FEW:
-                return _added_up(transaction.cursor(sources)) + young.count
+                return _added_up(transaction.cursor(sources)) + young.uncounted
             horizon = transaction.get(b"horizon", db=self._environment.databases["meta"])
             found = self._continued(transaction, horizon) or self._summed(transaction, sources, horizon)
         self._known = found
-        return found.events + young.count
+        return found.events + young.uncounted
 
     def of(self, names: Iterable[str]) -> int:
         """Return the number of events of these sources that are not pruned."""

@@ -1,7 +1,8 @@
 """A checkpoint: memory tables become blocks, commit records, source states and request ids in LMDB.
 
 1. A table goes into LMDB whole, in one transaction, which also moves the number of the last record that LMDB has. A
-   crash leaves the table in the log, or in LMDB.
+   crash leaves the table in the log, or in LMDB. Late events may be left out of blocks: before that transaction the
+   log gets a record that carries them, and the transaction names it.
 2. Blocks are planned and encoded from a state of LMDB that may have changed until they are put. So the transaction
    checks that the blocks that it replaces are unchanged; if not, nothing is stored, and the plan is made anew.
 3. The records of commits are packed as they are put: a thousand commits in one record.
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import PACK_COMMITS_MAX, PACK_EVENTS_MAX
 from yamcs_archive.options import Options
@@ -21,7 +23,8 @@ from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
-from yamcs_archive.storage.format.meta import encode_checkpoint
+from yamcs_archive.storage.format.log_records import Carried
+from yamcs_archive.storage.format.meta import Checkpoint, encode_checkpoint
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.write.block_steps import TOGETHER_BYTES, Plan, Step, encoded, put_steps
@@ -31,11 +34,15 @@ from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import YoungView
 
 
-class Checkpoint(NamedTuple):
-    """All that tables put into LMDB."""
+class TableImage(NamedTuple):
+    """All that tables put into LMDB, and what is left of them."""
 
     last: int
     """The number of the last record of the tables."""
+    left: Carried | None
+    """Events that are not put into blocks: the log must carry them before this is stored."""
+    damaged: list[DamagedError]
+    """Why some of them cannot be."""
     steps: list[Step]
     commits: list[CommitRecord]
     sources: dict[str, SourceState]
@@ -48,12 +55,13 @@ def made_from(
     index: BlockIndex,
     value_of: Callable[[bytes], bytes],
     options: Options,
+    left_max: int,
     pause: Callable[[], None] = lambda: None,
-) -> Checkpoint:
-    """Return the checkpoint of tables, which have no more records added meanwhile.
+) -> TableImage:
+    """Return what tables, which have no more records added meanwhile, put into LMDB.
 
-    ``index`` and ``value_of`` find stored blocks; ``pause`` is called between two steps. Raises DamagedError if
-    events lie within a block that cannot be read, RuntimeError if a new block does not read back.
+    ``index`` and ``value_of`` find stored blocks; up to ``left_max`` late events are left out; ``pause`` is called
+    between two steps. Raises RuntimeError if a new block does not read back.
     """
     view = YoungView(tuple((table, table.extent) for table in tables))
     steps: list[Step] = []
@@ -61,6 +69,8 @@ def made_from(
     sources: dict[str, SourceState] = {}
     requests: dict[bytes, bytes] = {}
     facts: dict[bytes, bytes] = {}
+    left: Carried | None = None
+    damaged: list[DamagedError] = []
     for table in tables:
         sources.update(table.sources)
         requests.update(table.requests)
@@ -70,15 +80,20 @@ def made_from(
         pause()
         events = found.vectors()
         pause()
-        placed = place(events, index, value_of, options)
+        placed = place(events, index, value_of, options, left_max)
+        damaged = placed.damaged
+        if placed.left:
+            at = sorted(number for part in placed.left for number in part)
+            carried = events.take(at)
+            left = Carried(carried, carried.commits.tolist())
         for plans in _together(placed.plans):
             steps += encoded(plans)
             pause()
         stretches = np.zeros(events.size, np.int64)
         stretches[placed.starts[1:]] = 1
         commits = list(_packed(list(view.commits()), events, np.cumsum(stretches)))
-    return Checkpoint(
-        tables[-1].last, steps, commits, sources, list(requests.items()), list(facts.items())
+    return TableImage(
+        tables[-1].last, left, damaged, steps, commits, sources, list(requests.items()), list(facts.items())
     )
 
 
@@ -135,16 +150,19 @@ def _packs(records: Sequence[CommitRecord]) -> Iterator[list[CommitRecord]]:
         yield pack
 
 
-def put(checkpoint: Checkpoint, stored: WriteTransaction) -> bool:
-    """Store a checkpoint, in the writer's transaction; False if it is stale: then it must be aborted."""
+def put(image: TableImage, carried: int, stored: WriteTransaction) -> bool:
+    """Store what tables have, in the writer's transaction; False if it is stale: then it must be aborted.
+
+    ``carried`` is the number of the record that carries what is left, or 0.
+    """
     failpoint("checkpoint-begun")
-    if not put_steps(checkpoint.steps, stored):
+    if not put_steps(image.steps, stored):
         return False
     failpoint("checkpoint-blocks-put")
-    for record in checkpoint.commits:
+    for record in image.commits:
         stored.put_commits(record)
-    stored.put_pairs("sources", [encode_source(name, state) for name, state in checkpoint.sources.items()])
-    stored.put_pairs("requests", checkpoint.requests)
-    stored.put_pairs("meta", [*checkpoint.facts, encode_checkpoint(checkpoint.last)])
+    stored.put_pairs("sources", [encode_source(name, state) for name, state in image.sources.items()])
+    stored.put_pairs("requests", image.requests)
+    stored.put_pairs("meta", [*image.facts, encode_checkpoint(Checkpoint(image.last, carried))])
     failpoint("checkpoint-put")
     return True

@@ -42,12 +42,12 @@ from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.log_records import LoggedCommit, LogRecord, encode_payload
-from yamcs_archive.storage.format.meta import encode_horizon
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, encode_horizon
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.block_steps import encoded, put_steps
-from yamcs_archive.storage.write.checkpoint import Checkpoint, made_from, put
+from yamcs_archive.storage.write.checkpoint import TableImage, made_from, put
 from yamcs_archive.storage.write.commit_log import CommitLog
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
@@ -134,7 +134,8 @@ class Committer:
         self._cache = WriterCache()
         self._log = CommitLog(environment.path)
         self._frozen_segments: list[int] = []  # of the frozen table's records
-        self.tables = MemoryTables(0)
+        self.tables = MemoryTables(NO_CHECKPOINT)
+        self._damage = Damage()
         self.counts = WriteCounts()
         self._load()
         self._move_rows()
@@ -240,44 +241,54 @@ class Committer:
             self.tables.freeze()
         return self.tables.frozen
 
-    def put_checkpoint(self, table: MemoryTable, checkpoint: Checkpoint) -> bool:
-        """Put the frozen table into LMDB; False if it must be planned anew, or is there already."""
+    def put_table(self, table: MemoryTable, image: TableImage) -> bool:
+        """Put the frozen table, and the events that were carried, into LMDB.
+
+        False if it must be planned anew, or is there already.
+        """
         self._refresh()
         if self.tables.frozen is not table:
             return False
-        segments = self._frozen_segments
+        return self._put_image(image, self._frozen_segments)
+
+    def checkpoint_all(self, left_max: int = 0) -> None:
+        """Put all young events into LMDB, now, but for ``left_max`` late ones, and those that damage keeps out."""
+        self._refresh()
+        if not self.tables.any:
+            return
+        with LazyRead(self._environment) as read:
+            blocks = self._stored(read).blocks
+            image = made_from(self.tables.all, blocks.index, blocks.value, self._options, left_max)
+        if not self._put_image(image, self._log.roll()):
+            raise AssertionError("blocks have changed while the writer had its turn")
+
+    def _put_image(self, image: TableImage, segments: list[int]) -> bool:
+        """Store what tables have; then remove the segments that they were in."""
         try:
-            if not self.run_in_transaction(lambda stored: put(checkpoint, stored)):
+            carried = self._carry(image)
+            number = 0 if carried is None else carried.last
+            if not self.run_in_transaction(lambda stored: put(image, number, stored)):
                 return False
         except BaseException:
             self.invalidate()  # it may be stored
             raise
-        self._drop(checkpoint.last, segments)
+        self._drop(image.last, carried, segments)
+        self._damage.meet_all(image.damaged)
         return True
 
-    def checkpoint_all(self) -> None:
-        """Put all young events into LMDB, now."""
-        self._refresh()
-        if not self.tables.any:
-            return
-        last = self._log.sequence
-        try:
-            if not self.run_in_transaction(self._put_tables):
-                raise AssertionError("a checkpoint was stale within its own transaction")
-        except BaseException:
-            self.invalidate()
-            raise
-        self._drop(last, self._log.roll())
+    def _carry(self, image: TableImage) -> MemoryTable | None:
+        """Have the log carry what is left of tables."""
+        if image.left is None:
+            return None
+        record = LogRecord(self._log.sequence + 1, (), carried=image.left)
+        self._log.append(encode_payload(record))
+        self.tables.growing.add(record)
+        failpoint("checkpoint-carried")
+        return MemoryTable.of_carried(record.sequence, image.left)
 
-    def _put_tables(self, stored: WriteTransaction) -> bool:
-        """Put all tables into LMDB, in a transaction of the writer's."""
-        if not self.tables.any:
-            return True
-        return put(made_from(self.tables.tables, stored.index, stored.value, self._options), stored)
-
-    def _drop(self, last: int, segments: list[int]) -> None:
+    def _drop(self, last: int, carried: MemoryTable | None, segments: list[int]) -> None:
         """Drop what LMDB has, up to a record."""
-        self.tables.stored(last)
+        self.tables.stored(last, carried)
         self._frozen_segments = []
         self._log.forget(segments)
         failpoint("checkpoint-stored")
@@ -289,7 +300,12 @@ class Committer:
         if self.tables.frozen is not None and is_full(self.tables.growing, self._options.table_events_max):
             if alone:
                 raise HandOver
-            self.checkpoint_all()
+            self.checkpoint_all(self._options.late_events_max)
+
+    def run_with_everything(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
+        """Run something in a transaction after all that is young was put into LMDB; see :meth:`run_in_transaction`."""
+        self.checkpoint_all()
+        return self.run_in_transaction(run)
 
     def move_horizon(self, horizon: int, measure: Callable[[int], HorizonMove]) -> None:
         """Move the prune horizon; ``measure`` is called with the head, and no commit is made after that."""
@@ -363,9 +379,7 @@ class Committer:
         self._log = CommitLog(environment.path)
         with environment.read() as transaction:
             checkpoint = environment.checkpoint(transaction)
-        tables = MemoryTables(checkpoint)
-        for record in self._log.recover(checkpoint):
-            tables.growing.add(record)
+        tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last))
         self.tables = environment.young = tables
         self._frozen_segments = []
         self._horizon = read_meta(environment).horizon
@@ -382,9 +396,8 @@ class Committer:
             rows = transaction.stat(self._environment.databases["rows"])["entries"]
             checkpoint = transaction.get(b"checkpoint", db=self._environment.databases["meta"])
         if rows or checkpoint is None:
-            damage = Damage()
-            move_rows(self._environment, self._options, self.run_in_transaction, damage.meet)
-            damage.log()
+            move_rows(self._environment, self._options, self.run_in_transaction, self._damage.meet)
+            self._damage.log()
 
     def _attempt(
         self, batches: Sequence[Batch], noted: Pair | None = None, *, alone: bool = False
@@ -465,33 +478,32 @@ class Committer:
         )
 
     def _put_bulk(self, groups: list[Group], number: int, record: LogRecord) -> None:
-        """Put a large run into blocks at once; the tables come along."""
-        last = self._log.sequence
+        """Put a large run into blocks at once. What is young goes there first: LMDB has no commit without those
+        before it."""
+        self.checkpoint_all(self._options.late_events_max)
         while True:
+            transaction = self._environment.lmdb.begin(write=True)
             try:
-                transaction = self._environment.lmdb.begin(write=True)
-                try:
-                    stored = WriteTransaction(self._environment, transaction, self._cache)
-                    self._put_tables(stored)
-                    self._put_record(record, stored)
-                    failpoint("bulk-before-commit")
-                except BaseException:
-                    transaction.abort()
-                    self._cache.forget()  # it may have blocks that this transaction put and lost
-                    raise
-                try:
-                    transaction.commit()
-                    failpoint("after-commit")
-                    self._environment.files.check_unless_recent()
-                    self._drop(last, self._log.roll() if self.tables.any else [])
-                except lmdb.MapFullError:
-                    raise
-                except Exception as error:
-                    raise CommitFailed(groups, number, error) from error
-                return
+                self._put_record(record, WriteTransaction(self._environment, transaction, self._cache))
+                failpoint("bulk-before-commit")
+                transaction.commit()
             except lmdb.MapFullError:
                 self._cache.forget()
+            except lmdb.Error as error:
+                raise CommitFailed(groups, number, error) from error
+            except BaseException:
+                self._cache.forget()  # it may have blocks that this transaction put and lost
+                raise
+            else:
+                break
+            finally:
+                transaction.abort()  # does nothing after a commit
             self._environment.grow()
+        try:
+            failpoint("after-commit")
+            self._environment.files.check_unless_recent()
+        except Exception as error:
+            raise CommitFailed(groups, number, error) from error
 
     def _put_record(self, record: LogRecord, stored: WriteTransaction) -> None:
         for commit in record.commits:
@@ -501,16 +513,18 @@ class Committer:
             events = events.stored_by(commit.number)
             if stored.index.around(encode_key(*events.key(0))) is None:
                 put_run(events, stored, self._options)
-            else:  # the events of the tables around them have become one block
-                plans = place(events, stored.index, stored.value, self._options).plans
-                put_steps(encoded(plans), stored)
+            else:  # young events around them have become one block
+                placed = place(events, stored.index, stored.value, self._options)
+                if placed.damaged:
+                    raise placed.damaged[0]
+                put_steps(encoded(placed.plans), stored)
             stored.put_commits(commit.record)
         stored.put_pairs("sources", [encode_source(*pair) for pair in record.sources])
         stored.put_pairs("requests", record.requests)
         stored.put_pairs("meta", record.facts)
 
     def _stored(self, read: LazyRead) -> StoredEvents:
-        return StoredEvents(self.tables.tables, self._environment, read, self._cache)
+        return StoredEvents(self.tables.all, self._environment, read, self._cache)
 
     def _prepared(self, batches: Sequence[Batch], stored: StoredEvents) -> Prepared:
         """Decide the outcomes of batches, each as if those before it were stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from yamcs_archive.errors import DamagedError
 
@@ -25,10 +26,16 @@ class Damage:
             self._known.add(text)
             self._new.append(error)
 
+    def meet_all(self, errors: Iterable[DamagedError]) -> None:
+        """Do the same for several, and log them."""
+        for error in errors:
+            self.meet(error)
+        self.log()
+
     def log(self) -> None:
         """Log the damaged records found since the last call, in one line."""
         if not self._new:
             return
         (first, *others), self._new = self._new, []
         more = f" (and {len(others)} more like it)" if others else ""
-        _log.error("%s%s; it is left as it is, and everything else is sealed", first, more)
+        _log.error("%s%s; it is left as it is, and everything else goes on", first, more)

@@ -8,7 +8,9 @@
 3. Events after a block that is not full fill it up first.
 4. A block is full at the option's number of events or bytes of text, whichever is reached first, and before any of
    its frames exceeds the limit. A larger event gets a block of its own.
-5. A damaged block is never filled up: events after it begin a new one. Nothing can be put into its range.
+5. Late events may also be left out, if they are too few for their blocks to be rewritten: the commit log carries
+   them on, until they are many, or the archive rests.
+6. A damaged block is never filled up: events after it begin a new one. Those within its range are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from math import ceil
+from operator import attrgetter
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
@@ -37,45 +40,107 @@ class Placed(NamedTuple):
     plans: list[Plan]
     starts: list[int]
     """The index of the first event of each stretch, between whose events no block begins."""
+    left: list[range]
+    """The indexes of the events that are not put."""
+    damaged: list[DamagedError]
+    """Why some are not."""
+
+
+class _Stretch(NamedTuple):
+    """Events that belong to one block, or to none."""
+
+    start: int
+    stop: int
+    before: ZoneMap | None
+    inside: int
+    """How many of them are within the block's range; they come first."""
 
 
 def place(
-    events: StoredVectors, index: BlockIndex, value_of: Callable[[bytes], bytes], options: Options
+    events: StoredVectors,
+    index: BlockIndex,
+    value_of: Callable[[bytes], bytes],
+    options: Options,
+    left_max: int = 0,
 ) -> Placed:
     """Return how events, in key order and none of them stored, are put among the stored blocks.
 
-    ``value_of`` returns the bytes of the block with a first key. Raises DamagedError if events lie within the range
-    of a block that cannot be read.
+    ``value_of`` returns the bytes of the block with a first key. Up to ``left_max`` late events are left out where they
+    are too few for their block to be rewritten; if there are more, those blocks take theirs that have the most.
     """
+    placed = Placed([], [], [], [])
+    stretches = list(_stretches(events, index, placed))
+    late = [stretch for stretch in stretches if stretch.inside and not _is_due(stretch, stretch.inside, options)]
+    room = left_max if sum(stretch.inside for stretch in late) <= left_max else left_max // 2
+    leaving = set()
+    for stretch in sorted(late, key=attrgetter("inside")):
+        room -= stretch.inside
+        if room < 0:
+            break
+        leaving.add(stretch.start)
+    for stretch in stretches:
+        placed.starts.append(stretch.start)
+        own = events.cut(stretch.start, stretch.stop)
+        try:
+            placed.plans.extend(
+                _plans(own, stretch, value_of, options, leave=stretch.start in leaving)
+            )
+            put = stretch.start not in leaving
+        except DamagedError as error:
+            placed.damaged.append(error)
+            put = False
+            if stretch.inside < own.size:
+                placed.plans.append(_new(own.cut(stretch.inside, own.size), options))
+        if not put and stretch.inside:
+            placed.left.append(range(stretch.start, stretch.start + stretch.inside))
+    return placed
+
+
+def _stretches(events: StoredVectors, index: BlockIndex, placed: Placed) -> Iterator[_Stretch]:
+    """Yield the stretches of events; those of a block whose end is not known are left out."""
     keys = Keys.of(events)
-    plans: list[Plan] = []
-    starts: list[int] = []
     at = 0
     while at < events.size:
         first = encode_key(*keys.key(at))
         following = index.first_from(first)
         stop = events.size if following is None else keys.below(following)
-        before = index.before(first)
-        plans += _plans(events.cut(at, stop), before, value_of, options)
-        starts.append(at)
+        try:
+            before = index.before(first)
+        except DamagedError as error:
+            placed.damaged.append(error)
+            placed.left.append(range(at, stop))
+        else:
+            inside = 0 if before is None else keys.below(before.last, or_equal=True) - at
+            yield _Stretch(at, stop, before, max(0, inside))
         at = stop
-    return Placed(plans, starts)
+
+
+def _is_due(stretch: _Stretch, late: int, options: Options) -> bool:
+    """Return whether late events are so many that their block is rewritten."""
+    return stretch.before is None or late * options.late_share >= stretch.before.events
 
 
 def _plans(
-    events: StoredVectors, before: ZoneMap | None, value_of: Callable[[bytes], bytes], options: Options
+    events: StoredVectors,
+    stretch: _Stretch,
+    value_of: Callable[[bytes], bytes],
+    options: Options,
+    *,
+    leave: bool,
 ) -> list[Plan]:
-    """Return the plans for events that all belong to one block, or to none."""
+    """Return the plans for the events of a stretch; with ``leave``, not for those within the block's range."""
+    before, inside = stretch.before, stretch.inside
     if before is None:
         return [_new(events, options)]
-    inside = Keys.of(events).below(before.last, or_equal=True)
+    after = events.cut(inside, events.size)
     if inside:
+        if leave:
+            return [_new(after, options)] if after.size else []
         found = _found(before, value_of)
         main, *late = found.block.parts
         if (inside + sum(part.count for part in late)) * options.late_share >= main.count:
             return [_rewritten(found, events, options)]
         within = _late(found, events.cut(0, inside), options)
-        after = events.cut(inside, events.size)
         return [within, _new(after, options)] if after.size else [within]
     if before.events < well_filled(options.block_events_max):
         try:

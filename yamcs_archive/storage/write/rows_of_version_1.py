@@ -11,21 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import lmdb
-
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEYOND_ALL
-from yamcs_archive.storage.format.meta import encode_checkpoint, encode_format
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, encode_checkpoint, encode_format
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.pairs import first_pairs
-from yamcs_archive.storage.write.block_steps import Step, encoded, put_steps
+from yamcs_archive.storage.write.block_steps import encoded, put_steps
 from yamcs_archive.storage.write.placement import place
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
@@ -53,7 +50,7 @@ def move_rows(
 
 
 def _finish(stored: WriteTransaction) -> None:
-    stored.put_pairs("meta", [encode_format(), encode_checkpoint(0)])
+    stored.put_pairs("meta", [encode_format(), encode_checkpoint(NO_CHECKPOINT)])
 
 
 def _move(
@@ -63,11 +60,9 @@ def _move(
     run_in_transaction: RunInTransaction,
     damaged: Callable[[DamagedError], None],
 ) -> None:
-    """Put some rows into blocks; if damage is met, each by itself."""
+    """Put some rows into blocks; if one is damaged, each by itself."""
     try:
         events = decode_rows(pairs)
-        with environment.read() as transaction:
-            steps = _steps(events, environment, transaction, options)
     except DamagedError as error:
         if len(pairs) == 1:
             damaged(error)
@@ -76,26 +71,26 @@ def _move(
         for part in (pairs[:half], pairs[half:]):
             _move(part, environment, options, run_in_transaction, damaged)
         return
+    with environment.read() as transaction:
+
+        def stored(first: bytes) -> bytes:
+            return stored_block(transaction, environment.databases["blocks"], first)
+
+        index = BlockIndex(
+            transaction.cursor(environment.databases["summaries"]), lambda first: Block(first, stored(first))
+        )
+        placed = place(events, index, stored, options)
+        steps = encoded(placed.plans)
+    for error in placed.damaged:
+        damaged(error)
+    staying = {number for part in placed.left for number in part}
 
     def put(stored: WriteTransaction) -> bool:
         if not put_steps(steps, stored):
             return False
         failpoint("rows-in-blocks")
-        stored.delete_keys("rows", [key for key, _ in pairs])
+        stored.delete_keys("rows", [key for at, (key, _) in enumerate(pairs) if at not in staying])
         return True
 
     if not run_in_transaction(put):
         raise AssertionError("blocks have changed while an instance was opened")
-
-
-def _steps(
-    events: StoredVectors, environment: Environment, transaction: lmdb.Transaction[bytes], options: Options
-) -> list[Step]:
-    def stored(first: bytes) -> bytes:
-        return stored_block(transaction, environment.databases["blocks"], first)
-
-    index = BlockIndex(
-        transaction.cursor(environment.databases["summaries"]), lambda first: Block(first, stored(first))
-    )
-    return encoded(place(events, index, stored, options).plans)
-

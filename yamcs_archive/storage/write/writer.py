@@ -30,7 +30,7 @@ from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
-from yamcs_archive.storage.write.checkpoint import Checkpoint
+from yamcs_archive.storage.write.checkpoint import TableImage
 from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver, HorizonMove
 from yamcs_archive.storage.write.group_commit import commit_group, fill_group
 from yamcs_archive.storage.write.outcomes import Outcome
@@ -205,9 +205,13 @@ class Writer:
         """Let the growing memory table be put into LMDB; return the table to put, or None if nothing is young."""
         return self._do(self._committer.freeze)
 
-    def put_checkpoint(self, table: MemoryTable, checkpoint: Checkpoint) -> bool:
+    def put_table(self, table: MemoryTable, image: TableImage) -> bool:
         """Put the frozen table into LMDB; False if it must be planned anew, or is there already."""
-        return self._do(partial(self._committer.put_checkpoint, table, checkpoint))
+        return self._do(partial(self._committer.put_table, table, image))
+
+    def run_with_everything(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
+        """Do what :meth:`run_in_transaction` does, after all that is young was put into LMDB."""
+        return self._do(partial(self._committer.run_with_everything, run))
 
     def checkpoint_all(self) -> None:
         """Put all young events into LMDB."""

@@ -24,7 +24,7 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import TABLE_BYTES_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import Keys, encode_key
-from yamcs_archive.storage.format.log_records import LoggedCommit, LogRecord
+from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.source_states import SourceState
 
 _EVENT_BYTES = 330
@@ -72,6 +72,15 @@ class MemoryTable:
         self._extensions: list[bytes] = []
         self._extra: list[dict[str, str]] = []
 
+    @classmethod
+    def of_carried(cls, number: int, carried: Carried) -> MemoryTable:
+        """Return a table of the events that record ``number`` carries; it has no commits."""
+        table = cls(number)
+        events = carried.events
+        table.size_bytes = table._add(LoggedCommit(0, 0, events, ()), 0, carried.commits)
+        table.extent = Extent(events.size, 0, number)
+        return table
+
     @property
     def last(self) -> int:
         """The sequence number of the last record."""
@@ -105,8 +114,10 @@ class MemoryTable:
         self.size_bytes = size_bytes
         self.extent = Extent(events, commits + len(record.commits), record.sequence)
 
-    def _add(self, commit: LoggedCommit, count: int) -> int:
-        """Add the events of a commit after ``count`` others; return the bytes of memory that they take."""
+    def _add(self, commit: LoggedCommit, count: int, commits: Sequence[int] | None = None) -> int:
+        """Add the events of a commit after ``count`` others; return the bytes of memory that they take.
+
+        With ``commits``, the number of each event's commit, they are of commits that LMDB has."""
         events = commit.events
         if isinstance(events, StoredVectors):
             keys = Keys.of(events).encoded()
@@ -124,9 +135,11 @@ class MemoryTable:
             self._extensions += events.extensions
             self._extra += events.extra
         self._messages += events.messages if isinstance(events, StoredVectors) else events.message
-        self._numbers_of_commits.extend([commit.number] * len(keys))
+        self._numbers_of_commits.extend([commit.number] * len(keys) if commits is None else commits)
         with self._lock:
             self._insert(keys, count)
+        if commits is not None:
+            return self._memory_bytes(count)
         if len(commit.runs) > 1:
             self._runs[len(self._commit_times)] = commit.runs
         self._note(commit, count)

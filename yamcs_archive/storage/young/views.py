@@ -1,7 +1,8 @@
 """The memory tables of an instance side by side, and what a reader sees of them; pure.
 
 1. Tables continue one another: each begins at the record at which the one before it ends. At most two have
-   records: one that is being put into LMDB, and one that grows.
+   records: one that is being put into LMDB, and one that grows. Before them come carried events, which a
+   checkpoint has left out of blocks: their commits are in LMDB, they themselves are in a record that it names.
 2. A view is made for a checkpoint, which a reader has read in its LMDB transaction. It has the records that
    follow that checkpoint without a gap, up to the newest one. If the tables have moved on, there is none: the
    reader must begin a new transaction.
@@ -11,15 +12,18 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from yamcs_archive.columns import Columns
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.keys import TIME_BYTES
+from yamcs_archive.storage.format.log_records import LogRecord
+from yamcs_archive.storage.format.meta import Checkpoint
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.young.memory_table import Extent, MemoryTable
 
@@ -104,6 +108,11 @@ class YoungView(NamedTuple):
         """The number of events."""
         return sum([extent.events for _, extent in self.parts])
 
+    @property
+    def uncounted(self) -> int:
+        """The number of events of commits that LMDB does not have, and the source states there do not count."""
+        return sum([extent.events for _, extent in self.parts if extent.commits])
+
     def find(
         self, lower: bytes, upper: bytes, *, descending: bool, events_max: int
     ) -> tuple[YoungEvents, bool]:
@@ -187,56 +196,89 @@ class YoungView(NamedTuple):
 NOTHING_YOUNG = YoungView(())
 
 
+class CarriedGoneError(DamagedError):
+    """The record with carried events is missing: a later checkpoint has other ones, or they are lost."""
+
+
 class YoungSource(Protocol):
     """Where a reader gets a view from."""
 
-    def view(self, checkpoint: int) -> YoungView | None:
+    def view(self, checkpoint: Checkpoint) -> YoungView | None:
         """Return what follows a checkpoint; None if the reader must begin a new transaction."""
 
 
 class MemoryTables:
-    """The tables of an instance that this process writes. Only the thread that commits changes them."""
+    """The tables of an instance: carried events, the table that is put into LMDB, the one that grows.
 
-    def __init__(self, checkpoint: int) -> None:
-        self.tables: tuple[MemoryTable, ...] = (MemoryTable(checkpoint),)
+    Only one thread changes them; the state is replaced, so that readers see all of a change or nothing.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, records: Iterable[LogRecord] = ()) -> None:
+        """Make the tables of the records after a checkpoint. Raises DamagedError if carried events are missing."""
+        carried: MemoryTable | None = None
+        growing = MemoryTable(checkpoint.last)
+        for record in records:
+            growing.add(record)
+            if record.carried is not None and record.sequence == checkpoint.carried:
+                carried = MemoryTable.of_carried(record.sequence, record.carried)
+        if checkpoint.carried and carried is None:
+            where = f"record {checkpoint.carried} of the log"
+            raise CarriedGoneError(where, "the events that it carries are missing")
+        self._state: tuple[MemoryTable | None, tuple[MemoryTable, ...]] = carried, (growing,)
+
+    @property
+    def all(self) -> tuple[MemoryTable, ...]:
+        """Every table, carried events first."""
+        carried, tables = self._state
+        return tables if carried is None else (carried, *tables)
+
+    @property
+    def carried(self) -> MemoryTable | None:
+        """The events that a checkpoint left out of blocks, if there are any."""
+        return self._state[0]
 
     @property
     def growing(self) -> MemoryTable:
         """The table that takes the next record."""
-        return self.tables[-1]
+        return self._state[1][-1]
 
     @property
     def frozen(self) -> MemoryTable | None:
         """The table that is being put into LMDB, if there is one."""
-        return self.tables[0] if len(self.tables) > 1 else None
+        tables = self._state[1]
+        return tables[0] if len(tables) > 1 else None
 
     @property
     def any(self) -> bool:
-        """True if a table has a record."""
-        return any(table.last > table.after for table in self.tables)
+        """True if a table has something."""
+        carried, tables = self._state
+        return carried is not None or any(table.last > table.after for table in tables)
 
     @property
     def count(self) -> int:
         """The number of young events."""
-        return sum(table.events for table in self.tables)
+        return sum(table.events for table in self.all)
 
     def freeze(self) -> MemoryTable:
         """Let a new table grow; return the one that was full."""
-        full = self.growing
-        self.tables = (full, MemoryTable(full.last))
+        carried, (full,) = self._state
+        self._state = carried, (full, MemoryTable(full.last))
         return full
 
-    def stored(self, last: int) -> None:
-        """Drop the tables of which LMDB has all records, which are those up to ``last``."""
-        left = tuple(table for table in self.tables if table.last > last)
-        self.tables = left or (MemoryTable(last),)
+    def stored(self, last: int, carried: MemoryTable | None) -> None:
+        """Drop the tables of which LMDB has all records, up to ``last``; ``carried`` are the events left out."""
+        left = tuple(table for table in self._state[1] if table.last > last)
+        self._state = carried, left or (MemoryTable(last),)
 
-    def view(self, checkpoint: int) -> YoungView | None:
+    def view(self, checkpoint: Checkpoint) -> YoungView | None:
         """Return what follows a checkpoint."""
-        tables = self.tables
+        carried, tables = self._state
+        if checkpoint.carried != (0 if carried is None else carried.last):
+            return None
+        before = () if carried is None else ((carried, carried.extent),)
         for at, table in enumerate(tables):
-            if table.after == checkpoint:
+            if table.after == checkpoint.last:
                 # The newest first: a record that comes meanwhile is then in no view without the one before it.
                 parts = [(each, each.extent) for each in reversed(tables[at:])]
-                return YoungView(tuple(parts[::-1]))
-        return NOTHING_YOUNG if tables[-1].last == checkpoint else None
+                return YoungView((*before, *parts[::-1]))
+        return YoungView(before) if tables[-1].last == checkpoint.last else None
