@@ -1,8 +1,10 @@
-"""Sealing loses and doubles no event, though others write and read meanwhile."""
+"""A checkpoint loses and doubles no event, though others write and read meanwhile."""
 
 from __future__ import annotations
 
+import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,8 @@ import pytest
 
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
-from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
-from yamcs_archive.storage.maintain import groups
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -59,7 +59,7 @@ def test_appends_that_end_within_a_block_fill_it_up(small: Instance) -> None:
     assert [change.event.message for change in small.changes()] == [event.message for event in everything]
 
 
-def test_single_events_are_rows_until_they_are_sealed(small: Instance) -> None:
+def test_single_events_are_young_until_a_checkpoint(small: Instance) -> None:
     for event in events(40):
         small.append(event)
     assert entries(small) == {"young": 40, "blocks": 0, "summaries": 0}
@@ -68,17 +68,66 @@ def test_single_events_are_rows_until_they_are_sealed(small: Instance) -> None:
     whole(small)
 
 
-def test_late_events_wait_as_rows_and_are_merged_when_they_are_an_eighth(small: Instance) -> None:
+def checkpointed(sim: Instance) -> None:
+    """Put the growing table into blocks, as maintenance does with a full one."""
+    maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
+    maintenance._writer.freeze()
+    maintenance._checkpoint_frozen()
+
+
+def test_late_events_are_carried_and_merged_when_they_are_an_eighth(small: Instance) -> None:
     small.append_many(events(160))
-    maintenance: Any = small._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
     small.append(Event("late", source="L", generation_time=1))
-    maintenance._seal(maintenance._writer.head, include_partial=False)
+    checkpointed(small)
     assert entries(small)["young"] == 1
+    assert parts(small) == [1] * 10
+    whole(small)
     small.append(Event("late", source="L", generation_time=2))
-    maintenance._seal(maintenance._writer.head, include_partial=False)
+    checkpointed(small)
     assert entries(small)["young"] == 0
     whole(small)
     assert [event.source for event in small.events(limit=4)] == ["S", "L", "L", "S"]
+
+
+def test_carried_events_outlive_an_opening_and_a_kill(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events(160))
+        for n in range(5):
+            sim.append(Event("late", source="L", generation_time=300 * n + 1))
+        checkpointed(sim)
+        assert entries(sim)["young"] == 5
+        sim.append(Event("after", source="A", generation_time=5_000))
+        expected, arrived = list(sim.events()), list(sim.changes())
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+    for directory in (tmp_path / "a", tmp_path / "killed"):
+        with Archive.open(directory, options=SMALL) as archive:
+            sim = archive.instance("sim")
+            assert (list(sim.events()), list(sim.changes())) == (expected, arrived)
+            assert sim.append(Event("late", source="L", generation_time=1, seq_number=0)).duplicate
+            checkpointed(sim)
+            assert entries(sim)["young"] == 5
+            whole(sim)
+            sim.settle()
+            assert entries(sim)["young"] == 0
+            assert (list(sim.events()), list(sim.changes())) == (expected, arrived)
+            assert not list((directory / "sim" / "gen-1").glob("log-*"))
+
+
+@pytest.mark.parametrize(("most", "left"), [(1, 0), (2, 1), (5, 1), (6, 6), (7, 6)])
+def test_of_too_many_late_events_those_are_merged_of_which_a_block_has_most(
+    tmp_path: Path, most: int, left: int
+) -> None:
+    options = replace(SMALL, late_events_max=most, late_share=4)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events(160))
+        for block, count in ((0, 1), (1, 2), (2, 3)):
+            for n in range(count):
+                sim.append(Event("late", source="L", generation_time=160 * block + 1 + n))
+        checkpointed(sim)
+        assert entries(sim)["young"] == left
+        whole(sim)
 
 
 def parts(sim: Instance) -> list[int]:
@@ -133,7 +182,7 @@ def test_a_long_append_leaves_no_block_to_be_filled_up_where_all_are_full_enough
 
 
 @pytest.mark.parametrize("count", [11, 12, 13])
-def test_a_block_less_than_three_quarters_full_takes_the_rows_after_it(small: Instance, count: int) -> None:
+def test_a_block_less_than_three_quarters_full_takes_the_events_after_it(small: Instance, count: int) -> None:
     for event in events(count):
         small.append(event)
     small.settle()
@@ -155,62 +204,41 @@ def test_history_imported_between_blocks_is_written_as_blocks(small: Instance) -
     whole(small)
 
 
-def _unexpected(error: DamagedError) -> None:
-    raise error
+def planned(sim: Instance) -> tuple[Any, Any, Any]:
+    """The writer, the frozen table, and what it would put into blocks now."""
+    maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
+    table = maintenance._writer.freeze()
+    return maintenance._writer, table, maintenance._made(table, 0)
 
 
-def planned(environment: Any, writer: Any) -> list[list[sealing.Step]]:
-    scope = SealScope(writer.head, include_partial=True, damaged=_unexpected)
-    return list(sealing.steps(environment, SMALL, scope))
-
-
-def test_few_events_between_blocks_become_rows_at_any_position_of_an_append(
-    small: Instance,
-) -> None:
-    for begin in (0, 100_000):
-        small.append_many(Event(f"{n}", source="S", generation_time=begin + n) for n in range(16))
-    for few in (7, 8):  # at least eight events become a block
-        small.append_many(
-            Event(f"{few}", source="T", generation_time=begin + few * 1_000 + n)
-            for begin in (0, 100_000)
-            for n in range(few)
-        )
-        assert entries(small) == {"young": 14, **dict.fromkeys(("blocks", "summaries"), 2 if few < 8 else 4)}
-    whole(small)
-
-
-def test_a_step_made_before_the_store_changed_is_dropped(small: Instance) -> None:
+def test_a_table_that_was_put_meanwhile_is_not_put_again(small: Instance) -> None:
     for event in events(10):
         small.append(event)
-    store: Any = small._store
-    environment, writer = store._environment, store._writer
-    [[step]] = planned(environment, writer)
-    assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
-    assert not writer.run_in_transaction(
-        lambda stored: sealing.put_step(step, stored)
-    )  # its rows were deleted
-    small.append_many(events(12, source="T"))
-    [[stale]] = planned(environment, writer)
-    small.settle()
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(stale, stored))
+    writer, table, image = planned(small)
+    small.append(Event("after", source="T", generation_time=1))
+    assert writer.put_table(table, image)
+    assert not writer.put_table(table, image)
+    writer, stale, image = planned(small)
+    writer.checkpoint_all()
+    assert not writer.put_table(stale, image)
     whole(small)
-    assert small.stats().events == 22
+    assert small.stats().events == 11
 
 
 @pytest.mark.parametrize("other", [b"\0", b"\xff"], ids=["lower", "higher"])
 def test_a_step_whose_block_has_other_checksums_is_dropped(small: Instance, other: bytes) -> None:
     small.append_many(events(10))
     small.append(Event("late", source="L", generation_time=1))
-    store: Any = small._store
-    environment, writer = store._environment, store._writer
-    [[step]] = planned(environment, writer)
+    writer, table, image = planned(small)
+    [step] = image.steps
     assert step.replaced is not None
     [value] = values(small, "blocks").values()
     another = Block(step.replaced.key, value)
     another.checksums = other * CHECKSUMS_BYTES
-    elsewhere = step._replace(replaced=another)
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(elsewhere, stored))
-    assert writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
+    elsewhere = image._replace(steps=[step._replace(replaced=another)])
+    assert not writer.put_table(table, elsewhere)
+    assert small.stats().events == 11
+    assert writer.put_table(table, image)
     whole(small)
 
 
@@ -227,26 +255,13 @@ def test_a_block_of_which_the_text_fills_three_quarters_is_left_as_it_is(
         assert [len(event.message) for event in sim.events()] == [characters, 1]
 
 
-def test_a_step_whose_block_was_filled_up_is_dropped(small: Instance) -> None:
-    small.append_many(events(10))
-    small.append(Event("late", source="L", generation_time=1))
-    store: Any = small._store
-    environment, writer = store._environment, store._writer
-    [[step]] = planned(environment, writer)
-    small.append_many(Event(f"{n}", source="S", generation_time=1_000 + n) for n in range(8))
-    assert entries(small)["young"] == 1
-    assert not writer.run_in_transaction(lambda stored: sealing.put_step(step, stored))
-    assert small.stats().events == 19
-    whole(small)
-
-
-def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small: Instance) -> None:
+def test_scans_that_run_during_checkpoints_see_each_event_exactly_once(small: Instance) -> None:
     first = events(300)
     for event in first:
         small.append(event)
     sealed = threading.Event()
 
-    def seal_and_disturb() -> None:
+    def checkpoint_and_disturb() -> None:
         try:
             for n in range(30):
                 small.append(Event("late", source=f"L{n}", generation_time=n * 97))
@@ -254,7 +269,7 @@ def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small
         finally:
             sealed.set()
 
-    thread = threading.Thread(target=seal_and_disturb)
+    thread = threading.Thread(target=checkpoint_and_disturb)
     thread.start()
     scans = 0
     while not sealed.is_set() or not scans:
@@ -269,7 +284,7 @@ def test_scans_that_run_while_the_writer_seals_see_each_event_exactly_once(small
     whole(small)
 
 
-def test_a_cursor_and_a_parked_iterator_outlive_sealing(small: Instance) -> None:
+def test_a_cursor_and_a_parked_iterator_outlive_a_checkpoint(small: Instance) -> None:
     for event in events(50):
         small.append(event)
     parked, followed = small.events(), small.changes()
@@ -305,7 +320,7 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
         whole(sim)
         sim.append(Event("newest", source="new", generation_time=10_000))
         sim.settle()
-        assert entries(sim)["young"] == 0  # a row after all blocks belongs to the last one, and to no group
+        assert entries(sim)["young"] == 0  # an event after all blocks belongs to the last one, and to no group
 
 
 def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instance) -> None:
@@ -315,8 +330,6 @@ def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instanc
     small.append(Event("late", source="L", generation_time=3))
     arrived = list(small.changes())
     environment: Any = small._store._environment  # type: ignore[attr-defined]  # as above
-    with environment.read() as transaction:
-        assert transaction.stat(environment.databases["commits"])["entries"] == 42
     small.settle()
     with environment.read() as transaction:
         assert transaction.stat(environment.databases["commits"])["entries"] == 1
@@ -327,28 +340,6 @@ def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instanc
     assert [change.event for change in small.changes(after=arrived[-1].cursor)] == [done.event]
     small.settle()
     assert list(small.changes())[:-1] == arrived
-
-
-@pytest.mark.parametrize("late", [False, True])
-def test_records_are_packed_while_the_rows_of_their_commits_wait(tmp_path: Path, late: bool) -> None:
-    options = Options(block_events_max=512, run_events_min=8, maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
-        environment: Any = sim._store._environment  # type: ignore[attr-defined]  # as above
-        sim.append_many(events(300))  # there is room in their block, and 33 are less than an eighth of it
-        for n in range(33):
-            sim.append(Event(f"row {n}", source="R", generation_time=20 * n + (5 if late else 3_000)))
-        arrived = list(sim.changes())
-        maintenance.look(0)
-        sim.append(Event("not idle", source="R", generation_time=10_000))
-        maintenance.look(60_000_000)
-        assert entries(sim)["young"] >= 33
-        with environment.read() as transaction:
-            assert transaction.stat(environment.databases["commits"])["entries"] == 2
-        assert list(sim.changes())[:-1] == arrived
-        for change in arrived[299::8]:
-            assert list(sim.changes(after=change.cursor))[:-1] == arrived[arrived.index(change) + 1 :]
 
 
 def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -> None:

@@ -70,7 +70,8 @@ small_sizes = st.fixed_dictionaries(
         "block_events_max": st.integers(1, 5),
         "block_text_bytes_max": st.sampled_from([1, 3, 1000]),
         "run_events_min": st.integers(1, 6),
-        "table_events_max": st.sampled_from([3, 1000]),
+        "table_events_max": st.sampled_from([1, 3, 1000]),
+        "late_events_max": st.sampled_from([1, 4, 1000]),
         "late_share": st.sampled_from([1, 2, 8]),
     }
 )
@@ -288,6 +289,20 @@ class StoreBesideADictionary(RuleBasedStateMachine):
     def maintenance_looks(self, later: int) -> None:
         self.now += later
         self.sim._store._maintenance.look(self.now)  # type: ignore[attr-defined]  # what its thread would do
+
+    @rule()
+    def what_a_kill_would_leave_is_everything(self) -> None:
+        """A copy of the files, as they are while the archive is open."""
+        copy = Path(tempfile.mkdtemp())
+        try:
+            shutil.copytree(self.directory, copy, dirs_exist_ok=True)
+            with Archive.open(copy, options=self.options) as archive:
+                sim = archive.instance("sim")
+                assert list(sim.events()) == self.model.in_order()
+                assert [change.event for change in sim.changes()] == self.model.arrivals
+                assert sim.stats().events == len(self.model.events)
+        finally:
+            shutil.rmtree(copy)
 
     @rule()
     def close_and_reopen(self) -> None:
