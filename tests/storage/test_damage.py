@@ -10,6 +10,7 @@ from typing import Any
 import lmdb
 import pytest
 
+from tests.storage.by_hand import put_into_lmdb
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block_part_encoder import HEADER
@@ -25,6 +26,7 @@ def numbered(start: int, count: int) -> list[Event]:
 
 def damage(directory: Path, database: str, key: int, place: int) -> tuple[bytes, bytes]:
     """Flip a bit at an offset of a key's value, with the archive closed; return the damaged value."""
+    put_into_lmdb(directory)
     [generation] = (directory / "sim").glob("gen-*")
     with lmdb.open(str(generation), max_dbs=7) as environment:
         opened = environment.open_db(database.encode(), create=False)

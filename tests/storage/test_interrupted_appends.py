@@ -21,10 +21,11 @@ from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError
 from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit
 from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.failpoints import BULK_POINTS as OWN_POINTS
 from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
 from yamcs_archive.storage.write import committer
 
-BULK_POINTS = (*GROUP_COMMIT_POINTS[:2], *BLOCK_POINTS, *GROUP_COMMIT_POINTS[2:])
+BULK_POINTS = (*GROUP_COMMIT_POINTS[:3], *OWN_POINTS, GROUP_COMMIT_POINTS[-1])
 """The failpoints of a commit that writes blocks at once."""
 
 STORED = BULK_POINTS[BULK_POINTS.index("after-commit") :]

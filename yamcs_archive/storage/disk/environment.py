@@ -45,6 +45,7 @@ from yamcs_archive.storage.disk.lmdb_open import (
 )
 from yamcs_archive.storage.disk.log_tail import LogTail
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
+from yamcs_archive.storage.disk.rows_as_young import RowsAsYoung
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, decode_checkpoint
 from yamcs_archive.storage.young.views import YoungSource, YoungView
 
@@ -107,7 +108,7 @@ class _ReadSnapshot:
             read = self._read = _Read(environment)
             transaction = read._begin(frame)
             try:
-                young = environment.young.view(environment.checkpoint(transaction))
+                young = environment._young(transaction)
             except BaseException:
                 read._end()
                 raise
@@ -175,6 +176,7 @@ class Environment:
         self.young: YoungSource = LogTail(lambda: self.path)
         """What the log has and LMDB does not; while this process writes, the writer's tables."""
         self._checkpoint = b"", NO_CHECKPOINT
+        self._rows = RowsAsYoung()
         try:
             self._open()
         except BaseException:
@@ -298,12 +300,18 @@ class Environment:
         self.check_usable()
         return _ReadSnapshot(self)
 
-    def checkpoint(self, transaction: lmdb.Transaction[bytes]) -> Checkpoint:
-        """Return what LMDB has of the log. Raises DamagedError."""
+    def _young(self, transaction: lmdb.Transaction[bytes]) -> YoungView | None:
+        checkpoint = self.checkpoint(transaction)
+        if checkpoint is None:
+            return self._rows.view(transaction, self.databases["rows"])
+        return self.young.view(checkpoint)
+
+    def checkpoint(self, transaction: lmdb.Transaction[bytes]) -> Checkpoint | None:
+        """Return what LMDB has of the log; None in version 1, which had no log. Raises DamagedError."""
         value = transaction.get(b"checkpoint", db=self.databases["meta"])
         known, checkpoint = self._checkpoint
         if value is None:
-            return NO_CHECKPOINT
+            return None
         if value != known:
             checkpoint = decode_checkpoint(value)
             self._checkpoint = value, checkpoint

@@ -261,7 +261,7 @@ class Maintenance:
                 transaction.cursor(environment.databases["summaries"]), lambda first: Block(first, stored(first))
             )
             tables = [table] if carried is None else [carried, table]
-            return made_from(tables, index, stored, self._options, left_max, lambda: time.sleep(0))
+            return made_from(tables, table.last, index, stored, self._options, left_max, lambda: time.sleep(0))
 
     def _rest(self) -> bool:
         """Do what is done at rest; return False if something was left for the next round."""

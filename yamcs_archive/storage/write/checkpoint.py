@@ -52,13 +52,14 @@ class TableImage(NamedTuple):
 
 def made_from(
     tables: Sequence[MemoryTable],
+    last: int,
     index: BlockIndex,
     value_of: Callable[[bytes], bytes],
     options: Options,
     left_max: int,
     pause: Callable[[], None] = lambda: None,
 ) -> TableImage:
-    """Return what tables, which have no more records added meanwhile, put into LMDB.
+    """Return what tables, which have no more records added meanwhile, put into LMDB; ``last`` is their last record.
 
     ``index`` and ``value_of`` find stored blocks; up to ``left_max`` late events are left out; ``pause`` is called
     between two steps. Raises RuntimeError if a new block does not read back.
@@ -93,7 +94,7 @@ def made_from(
         stretches[placed.starts[1:]] = 1
         commits = list(_packed(list(view.commits()), events, np.cumsum(stretches)))
     return TableImage(
-        tables[-1].last, left, damaged, steps, commits, sources, list(requests.items()), list(facts.items())
+        last, left, damaged, steps, commits, sources, list(requests.items()), list(facts.items())
     )
 
 

@@ -133,7 +133,6 @@ class Committer:
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
         self._cache = WriterCache()
         self._log = CommitLog(environment.path)
-        self._frozen_segments: list[int] = []  # of the frozen table's records
         self.tables = MemoryTables(NO_CHECKPOINT)
         self._damage = Damage()
         self.counts = WriteCounts()
@@ -181,8 +180,8 @@ class Committer:
         """Commit a group; return the outcome of each submission, in their order.
 
         Raises OutOfSpaceError, OutcomeUnknownError, and any other :class:`ArchiveError` of reading.
-        With ``alone``, for a thread that may be interrupted at any step, it writes one record and does nothing
-        else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
+        With ``alone``, for a thread that may be interrupted at any step, it writes one record, or makes one
+        transaction, and does nothing else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
@@ -236,10 +235,16 @@ class Committer:
         return self._frozen()
 
     def _frozen(self) -> MemoryTable | None:
-        if self.tables.frozen is None and self.tables.growing.last > self.tables.growing.after:
-            self._frozen_segments = self._log.roll()
-            self.tables.freeze()
+        if self.tables.frozen is None:
+            self._freeze()
         return self.tables.frozen
+
+    def _freeze(self) -> None:
+        growing = self.tables.growing
+        if growing.last > growing.after:
+            earlier = {number for table in self.tables.before_growing for number in table.segments}
+            growing.segments = [number for number in self._log.roll() if number not in earlier]
+            self.tables.freeze()
 
     def put_table(self, table: MemoryTable, image: TableImage) -> bool:
         """Put the frozen table, and the events that were carried, into LMDB.
@@ -249,20 +254,23 @@ class Committer:
         self._refresh()
         if self.tables.frozen is not table:
             return False
-        return self._put_image(image, self._frozen_segments)
+        return self._put_image(image)
 
     def checkpoint_all(self, left_max: int = 0) -> None:
         """Put all young events into LMDB, now, but for ``left_max`` late ones, and those that damage keeps out."""
         self._refresh()
         if not self.tables.any:
             return
+        self._freeze()
+        last = self.tables.growing.after
         with LazyRead(self._environment) as read:
             blocks = self._stored(read).blocks
-            image = made_from(self.tables.all, blocks.index, blocks.value, self._options, left_max)
-        if not self._put_image(image, self._log.roll()):
+            tables = self.tables.before_growing
+            image = made_from(tables, last, blocks.index, blocks.value, self._options, left_max)
+        if not self._put_image(image):
             raise AssertionError("blocks have changed while the writer had its turn")
 
-    def _put_image(self, image: TableImage, segments: list[int]) -> bool:
+    def _put_image(self, image: TableImage) -> bool:
         """Store what tables have; then remove the segments that they were in."""
         try:
             carried = self._carry(image)
@@ -272,7 +280,7 @@ class Committer:
         except BaseException:
             self.invalidate()  # it may be stored
             raise
-        self._drop(image.last, carried, segments)
+        self._drop(image.last, carried)
         self._damage.meet_all(image.damaged)
         return True
 
@@ -286,10 +294,9 @@ class Committer:
         failpoint("checkpoint-carried")
         return MemoryTable.of_carried(record.sequence, image.left)
 
-    def _drop(self, last: int, carried: MemoryTable | None, segments: list[int]) -> None:
+    def _drop(self, last: int, carried: MemoryTable | None) -> None:
         """Drop what LMDB has, up to a record."""
-        self.tables.stored(last, carried)
-        self._frozen_segments = []
+        segments = [number for table in self.tables.stored(last, carried) for number in table.segments]
         self._log.forget(segments)
         failpoint("checkpoint-stored")
         with suppress(OSError):  # the next opening removes them
@@ -378,10 +385,9 @@ class Committer:
         self._log.close()
         self._log = CommitLog(environment.path)
         with environment.read() as transaction:
-            checkpoint = environment.checkpoint(transaction)
+            checkpoint = environment.checkpoint(transaction) or NO_CHECKPOINT
         tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last))
         self.tables = environment.young = tables
-        self._frozen_segments = []
         self._horizon = read_meta(environment).horizon
         with environment.snapshot() as snapshot:
             self._head = head_number(environment, snapshot)
@@ -434,11 +440,9 @@ class Committer:
         facts = () if noted is None else (noted,)
         number = self._head + 1
         record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
-        if bulk and alone:
-            raise HandOver
         failpoint("before-commit")
         if bulk:
-            self._put_bulk(groups, number, record)
+            self._put_bulk(groups, number, record, alone=alone)
         else:
             self._log_record(groups, number, record)
         try:
@@ -477,10 +481,13 @@ class Committer:
             and stored.blocks.index.around(encode_key(*group.events.key(0))) is None
         )
 
-    def _put_bulk(self, groups: list[Group], number: int, record: LogRecord) -> None:
+    def _put_bulk(self, groups: list[Group], number: int, record: LogRecord, *, alone: bool) -> None:
         """Put a large run into blocks at once. What is young goes there first: LMDB has no commit without those
         before it."""
-        self.checkpoint_all(self._options.late_events_max)
+        if self.tables.any:
+            if alone:
+                raise HandOver
+            self.checkpoint_all(self._options.late_events_max)
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
@@ -489,6 +496,8 @@ class Committer:
                 transaction.commit()
             except lmdb.MapFullError:
                 self._cache.forget()
+                if alone:
+                    raise HandOver from None
             except lmdb.Error as error:
                 raise CommitFailed(groups, number, error) from error
             except BaseException:

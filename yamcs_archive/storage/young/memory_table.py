@@ -53,6 +53,8 @@ class MemoryTable:
         self.after = after
         self.extent = Extent(0, 0, after)
         self.size_bytes = 0
+        self.segments: list[int] = []
+        """The numbers of the log's segments that have its records, once no more are added."""
         self.first_commit = 0
         """The number of the first commit, once there is one."""
         self.sources: dict[str, SourceState] = {}

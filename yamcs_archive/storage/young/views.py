@@ -244,9 +244,14 @@ class MemoryTables:
 
     @property
     def frozen(self) -> MemoryTable | None:
-        """The table that is being put into LMDB, if there is one."""
+        """The next table to put into LMDB, if there is one."""
         tables = self._state[1]
         return tables[0] if len(tables) > 1 else None
+
+    @property
+    def before_growing(self) -> tuple[MemoryTable, ...]:
+        """All tables but the one that grows, carried events first."""
+        return self.all[:-1]
 
     @property
     def any(self) -> bool:
@@ -261,14 +266,19 @@ class MemoryTables:
 
     def freeze(self) -> MemoryTable:
         """Let a new table grow; return the one that was full."""
-        carried, (full,) = self._state
-        self._state = carried, (full, MemoryTable(full.last))
+        carried, tables = self._state
+        full = tables[-1]
+        self._state = carried, (*tables, MemoryTable(full.last))
         return full
 
-    def stored(self, last: int, carried: MemoryTable | None) -> None:
-        """Drop the tables of which LMDB has all records, up to ``last``; ``carried`` are the events left out."""
-        left = tuple(table for table in self._state[1] if table.last > last)
-        self._state = carried, left or (MemoryTable(last),)
+    def stored(self, last: int, carried: MemoryTable | None) -> list[MemoryTable]:
+        """Drop the frozen tables of which LMDB has all records, up to ``last``, and return them.
+
+        ``carried`` are the events left out.
+        """
+        *frozen, growing = self._state[1]
+        self._state = carried, (*(table for table in frozen if table.last > last), growing)
+        return [table for table in frozen if table.last <= last]
 
     def view(self, checkpoint: Checkpoint) -> YoungView | None:
         """Return what follows a checkpoint."""
