@@ -71,8 +71,12 @@ def decode_key(key: bytes) -> EventKey:
     )
 
 
-def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[bytes]:
+def encode_keys(
+    times: Int64s, sources: list[bytes], numbers: Int64s, indexes: Int64s | None = None
+) -> list[bytes]:
     """Return the stored form of many keys, whose sources are given as UTF-8.
+
+    With ``indexes``, each key is followed by an index as uint32.
 
     >>> from yamcs_archive.event_vectors import int64s
     >>> encode_keys(int64s([0, 1]), [b"A", b"B"], int64s([0, 7])) == [
@@ -84,8 +88,11 @@ def encode_keys(times: Int64s, sources: list[bytes], numbers: Int64s) -> list[by
     time = (times.view(np.uint64) + np.uint64(_TIME_SIGN)).astype(">u8")
     number = np.zeros((len(numbers), 5), np.uint8)  # after the NUL that ends the source
     number[:, 1:] = (numbers + _NUMBER_SIGN).astype(">u4").view(np.uint8).reshape(-1, 4)
+    if indexes is not None:
+        number = np.hstack((number, indexes.astype(">u4").view(np.uint8).reshape(-1, 4)))
     # numpy turns a void type into bytes, all at once: in half of the time of a slice for each.
-    parts = time.view("V8").tolist(), sources, number.view("V5").reshape(-1).tolist()
+    tails = np.ascontiguousarray(number).view(f"V{number.shape[1]}").reshape(-1)
+    parts = time.view("V8").tolist(), sources, tails.tolist()
     return [head + source + tail for head, source, tail in zip(*parts, strict=True)]
 
 
@@ -171,10 +178,11 @@ class Keys(NamedTuple):
         """Return the key of one event."""
         return int(self.times[at]), self.sources.values[self.sources.codes[at]], int(self.numbers[at])
 
-    def encoded(self) -> list[bytes]:
-        """Return the key of each event in its stored form."""
+    def encoded(self, indexes: Int64s | None = None) -> list[bytes]:
+        """Return the key of each event in its stored form; with ``indexes``, each followed by an index."""
         names = [name.encode() for name in self.sources.values]
-        return encode_keys(self.times, [names[code] for code in self.sources.codes.tolist()], self.numbers)
+        sources = [names[code] for code in self.sources.codes.tolist()]
+        return encode_keys(self.times, sources, self.numbers, indexes)
 
     def below(self, encoded: bytes, *, or_equal: bool = False) -> int:
         """Return how many of the keys, which must be in order, are below ``encoded``, or equal to it."""

@@ -22,7 +22,7 @@ from yamcs_archive.options import Options
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
+from yamcs_archive.storage.format.keys import encode_key, in_key_order
 from yamcs_archive.storage.format.log_records import Carried
 from yamcs_archive.storage.format.meta import Checkpoint, encode_checkpoint
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
@@ -77,9 +77,7 @@ def made_from(
         requests.update(table.requests)
         facts.update(table.facts)
     if view.count:
-        found, _ = view.find(BEFORE_ALL, BEYOND_ALL, descending=False, events_max=view.count)
-        pause()
-        events = found.vectors()
+        events = in_key_order(StoredVectors.concat([table.vectors() for table in tables if table.events]))
         pause()
         placed = place(events, index, value_of, options, left_max)
         damaged = placed.damaged

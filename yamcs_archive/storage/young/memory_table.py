@@ -1,7 +1,8 @@
 """A memory table: the records of a stretch of the commit log, with their events in key order; pure.
 
-1. Events are in columns, in the order of their arrival. One list has their keys in order, each with the event's
-   index. So a late event moves pointers, never columns, and a column only grows: an index stays valid.
+1. Events are in columns, in the order of their arrival. One list has an *entry* for each, in key order: the encoded
+   key, and the event's index in four bytes. No key is the beginning of another, so entries are in the order of
+   their keys. A late event moves pointers, never columns, and a column only grows: an index stays valid.
 2. One thread adds; others read at the same time. A reader takes the bounds of what it may see (:class:`Extent`)
    first, and passes over what came later. The list of keys is changed by single calls into C, under a lock that
    readers take to search it: an interrupt leaves it whole.
@@ -14,26 +15,28 @@ import threading
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from operator import itemgetter
+from itertools import compress
 from sys import getsizeof
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.event import SEVERITIES, Severity
-from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.limits import TABLE_BYTES_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import Keys, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.source_states import SourceState
 
-_EVENT_BYTES = 330
-"""Memory of an event without its texts: key and place in order, references in columns, integers."""
+_EVENT_BYTES = 250
+"""Memory of an event without its texts: its entry, references in columns, integers."""
 _SOURCE_BYTES = 400
 """Memory of the state of a source that changed."""
 _SORTED_SHARE = 128
 """Fewer keys than 1 for 128 that are held are put in their places one by one; for more, all are sorted."""
-_key_of = itemgetter(0)
+_INDEX_BYTES = 4
 
 
 class Extent(NamedTuple):
@@ -61,7 +64,7 @@ class MemoryTable:
         self.requests: dict[bytes, bytes] = {}
         self.facts: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
-        self._keys: list[tuple[bytes, int]] = []
+        self._entries: list[bytes] = []
         self._times, self._numbers, self._received = array("q"), array("q"), array("q")
         self._numbers_of_commits = array("q")
         self._commit_times, self._commit_starts = array("q"), array("q")
@@ -122,10 +125,13 @@ class MemoryTable:
         With ``commits``, the number of each event's commit, they are of commits that LMDB has."""
         events = commit.events
         if isinstance(events, StoredVectors):
-            keys = Keys.of(events).encoded()
+            entries = Keys.of(events).encoded(np.arange(count, count + events.size))
             self._add_vectors(events)
         else:
-            keys = [encode_key(*key) for key in events.keys()]  # noqa: SIM118  # a method, not a mapping
+            entries = [
+                encode_key(*key) + index.to_bytes(_INDEX_BYTES, "big")
+                for index, key in enumerate(events.keys(), count)
+            ]
             self._times.extend(events.generation_time)
             numbers: Any = events.seq_number
             self._numbers.extend(numbers)
@@ -137,9 +143,9 @@ class MemoryTable:
             self._extensions += events.extensions
             self._extra += events.extra
         self._messages += events.messages if isinstance(events, StoredVectors) else events.message
-        self._numbers_of_commits.extend([commit.number] * len(keys) if commits is None else commits)
+        self._numbers_of_commits.extend([commit.number] * len(entries) if commits is None else commits)
         with self._lock:
-            self._insert(keys, count)
+            self._insert(entries)
         if commits is not None:
             return self._memory_bytes(count)
         if len(commit.runs) > 1:
@@ -163,12 +169,13 @@ class MemoryTable:
         self._users.append(user[0])
         self._extensions.append(extensions[0])
         self._extra.append(extra[0])
+        entry = key + count.to_bytes(_INDEX_BYTES, "big")
         with self._lock:
-            held = self._keys
-            if held and held[-1][0] > key:
-                insort(held, (key, count))
+            held = self._entries
+            if held and held[-1] > entry:
+                insort(held, entry)
             else:
-                held.append((key, count))
+                held.append(entry)
         self._note(commit, count)
         if kind[0] is None and user[0] is None and not extensions[0] and not extra[0]:
             return _EVENT_BYTES + getsizeof(message[0])
@@ -207,16 +214,16 @@ class MemoryTable:
     def _key(self, at: int) -> bytes:
         return encode_key(self._times[at], self._source_names[at], self._numbers[at])
 
-    def _insert(self, keys: list[bytes], count: int) -> None:
-        held = self._keys
-        pairs = zip(keys, range(count, count + len(keys)), strict=True)
-        if not held or held[-1][0] < keys[0]:
-            held.extend(pairs)
-        elif len(keys) * _SORTED_SHARE < len(held):
-            for pair in pairs:
-                insort(held, pair)
+    def _insert(self, entries: list[bytes]) -> None:
+        """Put entries, which are in order, in their places."""
+        held = self._entries
+        if not held or held[-1] < entries[0]:
+            held.extend(entries)
+        elif len(entries) * _SORTED_SHARE < len(held):
+            for entry in entries:
+                insort(held, entry)
         else:
-            held.extend(pairs)
+            held.extend(entries)
             held.sort()  # of two runs in order
 
     def _memory_bytes(self, start: int) -> int:
@@ -235,64 +242,57 @@ class MemoryTable:
 
     def first_from(self, key: bytes) -> bytes | None:
         """Return the least key that is not below ``key``. For the thread that adds."""
-        at = bisect_left(self._keys, key, key=_key_of)
-        return self._keys[at][0] if at < len(self._keys) else None
+        at = self._bound(key)
+        return self._entries[at][:-_INDEX_BYTES] if at < len(self._entries) else None
 
     @property
     def greatest(self) -> bytes | None:
         """The greatest key. For the thread that adds."""
-        return self._keys[-1][0] if self._keys else None
+        return self._entries[-1][:-_INDEX_BYTES] if self._entries else None
 
     def index_of(self, key: bytes) -> int | None:
         """Return the index of the event with a key. For the thread that adds."""
-        at = bisect_left(self._keys, key, key=_key_of)
-        return self._keys[at][1] if at < len(self._keys) and self._keys[at][0] == key else None
+        at = bisect_left(self._entries, key)
+        if at < len(self._entries) and (entry := self._entries[at]).startswith(key):
+            if len(entry) == len(key) + _INDEX_BYTES:
+                return int.from_bytes(entry[-_INDEX_BYTES:], "big")
+        return None
+
+    def _bound(self, bound: bytes) -> int:
+        """Return how many entries have a key below a bound, which may be a key and a NUL: then that one too."""
+        entries = self._entries
+        at = bisect_left(entries, bound)
+        # The entry of a key is above the key and a NUL, unlike the key.
+        return at + (at < len(entries) and entries[at][:-_INDEX_BYTES] < bound)
 
     def find(
         self, lower: bytes, upper: bytes, extent: Extent, *, descending: bool, events_max: int
-    ) -> tuple[list[tuple[bytes, int]], bool]:
+    ) -> tuple[list[bytes], list[int], bool]:
         """Return keys and indexes of the first events with ``lower <= key < upper``, and whether more follow.
 
-        ``descending``: of the last ones, from the greatest key on. Events beyond the extent are left out; so
-        there may be fewer than ``events_max`` although more follow.
+        ``descending``: of the last ones, from the greatest key on. Events beyond the extent are left out.
         """
-        with self._lock:
-            keys = self._keys
-            begin = bisect_left(keys, (lower,))
-            end = bisect_left(keys, (upper,), begin)
-            more = end - begin > events_max
-            if more:
-                begin, end = (end - events_max, end) if descending else (begin, begin + events_max)
-            found = keys[begin:end]
-        if extent.events < len(self._keys):
-            bound = found[0 if descending else -1] if more else None
-            found = [pair for pair in found if pair[1] < extent.events]
-            if bound is not None and (not found or found[0 if descending else -1] != bound):
-                # The caller goes on at the last key; where all at the end came later, look further.
-                return self._further(found, bound[0], lower, upper, extent, descending, events_max)
-        if descending:
-            found.reverse()
-        return found, more
+        while True:
+            with self._lock:
+                begin, end = self._bound(lower), self._bound(upper)
+                more = end - begin > events_max
+                if more:
+                    begin, end = (end - events_max, end) if descending else (begin, begin + events_max)
+                found = self._entries[begin:end]
+            indexes = [int.from_bytes(entry[-_INDEX_BYTES:], "big") for entry in found]
+            keys = [entry[:-_INDEX_BYTES] for entry in found]
+            if indexes and max(indexes) >= extent.events:
+                seen = [index < extent.events for index in indexes]
+                if more and not any(seen):  # all of these came later: look further
+                    lower, upper = (lower, keys[0]) if descending else (keys[-1] + b"\0", upper)
+                    continue
+                keys, indexes = list(compress(keys, seen)), list(compress(indexes, seen))
+            return (keys[::-1], indexes[::-1], more) if descending else (keys, indexes, more)
 
-    def _further(
-        self,
-        found: list[tuple[bytes, int]],
-        bound: bytes,
-        lower: bytes,
-        upper: bytes,
-        extent: Extent,
-        descending: bool,
-        events_max: int,
-    ) -> tuple[list[tuple[bytes, int]], bool]:
-        if descending:
-            found.reverse()
-        if found:
-            return found, True
-        if descending:
-            upper = bound
-        else:
-            lower = bound + b"\0"
-        return self.find(lower, upper, extent, descending=descending, events_max=events_max)
+    def vectors(self) -> StoredVectors:
+        """Return all events, in the order of their arrival. No more are added meanwhile."""
+        events = StoredVectors.of(self._cut(0, self.extent.events), 0)
+        return events._replace(commits=int64s(self._numbers_of_commits[: events.size]))
 
     def columns(self, indexes: Sequence[int]) -> Columns[int]:
         """Return the events at some indexes, in that order."""

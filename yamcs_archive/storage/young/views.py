@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable, Iterator, Sequence
-from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from yamcs_archive.columns import Columns
@@ -28,7 +27,6 @@ from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.young.memory_table import Extent, MemoryTable
 
 _TAIL_BYTES = 5
-_key_of, _index_of = itemgetter(0), itemgetter(1)
 
 
 class YoungEvents:
@@ -120,32 +118,30 @@ class YoungView(NamedTuple):
 
         ``descending``: the last ones, from the greatest key on.
         """
-        found: list[tuple[bytes, int, MemoryTable]] = []
-        single: list[tuple[bytes, int]] = []
-        followed, tables = False, 0
-        for table, extent in self.parts:
-            if not extent.events:
-                continue
-            pairs, more = table.find(lower, upper, extent, descending=descending, events_max=events_max)
-            followed |= more
-            if pairs:
-                tables += 1
-                single, last = pairs, table
-                found += [(key, index, table) for key, index in pairs] if tables > 1 or len(self.parts) > 1 else []
-        if not tables:
-            return NO_EVENTS, False
-        if tables == 1:
-            indexes = list(map(_index_of, single))
-            return YoungEvents(list(map(_key_of, single)), [(last, list(range(len(single))), indexes)]), followed
-        found.sort(key=_key_of, reverse=descending)
-        followed |= len(found) > events_max
-        del found[events_max:]
+        found = [
+            (table, *table.find(lower, upper, extent, descending=descending, events_max=events_max))
+            for table, extent in self.parts
+            if extent.events
+        ]
+        followed = any(more for *_, more in found)
+        found = [part for part in found if part[1]]
+        if len(found) <= 1:
+            if not found:
+                return NO_EVENTS, False
+            [(table, keys, indexes, more)] = found
+            return YoungEvents(keys, [(table, list(range(len(keys))), indexes)]), more
+        merged = sorted(
+            ((key, index, nth) for nth, (_, keys, indexes, _) in enumerate(found) for key, index in zip(keys, indexes, strict=True)),
+            reverse=descending,
+        )
+        followed |= len(merged) > events_max
+        del merged[events_max:]
         parts = []
-        for table, _ in self.parts:
-            own = [place for place, (_, _, of) in enumerate(found) if of is table]
+        for nth, (table, *_) in enumerate(found):
+            own = [place for place, (_, _, of) in enumerate(merged) if of == nth]
             if own:
-                parts.append((table, own, [found[place][1] for place in own]))
-        return YoungEvents([key for key, _, _ in found], parts), followed
+                parts.append((table, own, [merged[place][1] for place in own]))
+        return YoungEvents([key for key, _, _ in merged], parts), followed
 
     def commits(self, first: int = 0) -> Iterator[CommitRecord]:
         """Yield the records of the commits from a number on, in order."""
