@@ -81,7 +81,7 @@ def test_rows_after_a_damaged_block_are_sealed(
         found = [event.seq_number for event in sim.events(start=480)]
         assert found == [*range(100, 112), *range(1000, 1016), *range(2000, 2012)]
         if database == "summaries":  # the block has all that its zone map had
-            assert len(values(sim, "rows")) == 0
+            assert entries(sim)["young"] == 0
             assert values(sim, database)[key] != value
             assert len(list(sim.events())) == sim.stats().events
             assert sim.append(numbered(20, 1)[0]).duplicate
@@ -109,7 +109,7 @@ def test_rows_are_sealed_before_a_damaged_summary_is_mended(tmp_path: Path) -> N
         aim = SealScope(store._writer.head, include_partial=True, damaged=met.append)
         for steps in list(sealing.steps(store._environment, OPTIONS, aim)):
             assert store._writer.run_in_transaction(partial(sealing.put_steps, steps))
-        assert values(sim, "rows") == {}
+        assert entries(sim)["young"] == 0
         assert ["summaries" in str(error) for error in met] == [True]
         assert len(list(sim.events())) == 50
 
@@ -125,7 +125,7 @@ def test_a_summary_without_its_block_is_damage_too(tmp_path: Path) -> None:
             cursor.delete()
         sim.append(Event("after", generation_time=1000))
         sim.settle()
-        assert len(values(sim, "rows")) == 0
+        assert entries(sim)["young"] == 0
         assert [event.message for event in sim.events(start=1000)] == ["after"]
         with pytest.raises(DamagedError, match="no block"):
             list(sim.events())

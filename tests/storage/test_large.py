@@ -150,7 +150,7 @@ def test_late_events_stay_in_the_late_part_until_their_text_would_fill_a_block(
         sim.append(late(1, "L" * (BLOCK_TEXT_BYTES_MAX // 2 + above)))
         expected = list(sim.events())
         WAYS[way](sim)
-        assert len(values(sim, "rows")) == 0
+        assert entries(sim)["young"] == 0
         assert [len(block.parts) for block in blocks(sim)] == ([2] if kept_beside else [1] * len(blocks(sim)))
         assert list(sim.events()) == expected
 
@@ -176,7 +176,7 @@ def test_large_late_events_can_be_read_after_every_kind_of_maintenance(tmp_path:
         expected, arrived = list(sim.events()), list(sim.changes())
         for way in WAYS.values():
             way(sim)
-            assert len(values(sim, "rows")) == 0
+            assert entries(sim)["young"] == 0
             assert frames_are_bounded(sim)
             assert list(sim.events()) == expected
         assert sim.append_many(LATE[kind]).duplicates == len(LATE[kind])
@@ -212,7 +212,7 @@ def test_the_largest_blocks_that_may_be_chosen_are_read_again(tmp_path: Path) ->
         for n in range(count - 100, count):
             sim.append(event(n))
         sim.settle()
-        assert len(values(sim, "rows")) == 0
+        assert entries(sim)["young"] == 0
         assert frames_are_bounded(sim)
         assert list(sim.events()) == [event(n) for n in range(count)]
 
@@ -226,7 +226,7 @@ def test_a_block_of_which_other_columns_than_text_are_too_large_is_cut_smaller(t
     with one, other, Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(events)
-        assert len(values(sim, "rows")) == 0
+        assert entries(sim)["young"] == 0
         largest = [part.largest_frame_bytes for block in blocks(sim) for part in block.parts]
         assert max(largest) <= 8_000
         assert len(largest) < 100  # halved until it fits, and no more often
@@ -264,7 +264,7 @@ def test_rows_stay_where_the_block_made_of_them_reads_otherwise(
         assert "reads back as other events" in told
         monkeypatch.undo()
         sim.settle()
-        assert len(values(sim, "rows")) == 0
+        assert entries(sim)["young"] == 0
         assert list(sim.events()) == expected
 
 
@@ -323,7 +323,7 @@ def test_blocks_that_were_written_too_large_are_cut_anew(name: str, way: str, go
         assert sim.append_many(large.late(name)).duplicates == len(large.late(name))
         sim.append_many(more)
         WAYS[way](sim)
-        assert len(values(sim, "rows")) == 0
+        assert entries(sim)["young"] == 0
         assert frames_are_bounded(sim)
         assert list(sim.events()) == sorted([*expected, *more], key=lambda event: event.key)
         assert [change.event for change in sim.changes()] == arrived + more

@@ -12,101 +12,90 @@ import pytest
 from tests.storage.test_checkpoints import entries, events, whole
 from yamcs_archive import Archive, Event, Options
 from yamcs_archive.errors import OutOfSpaceError
+from yamcs_archive.limits import TABLE_EVENTS_LEFT_MAX
 from yamcs_archive.storage.maintain import scheduler
 
 
-def test_maintenance_seals_by_itself_when_the_archive_is_idle(tmp_path: Path) -> None:
+def test_many_young_events_go_into_blocks_when_the_archive_rests(tmp_path: Path) -> None:
     now = [10_000_000]
     options = Options(clock=lambda: now[0], rest_age_us=60_000_000, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
-        for event in events(10):
-            sim.append(event)
         maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
-        maintenance.look(now[0])
-        assert entries(sim)["young"] == 10
-        maintenance.look(now[0] + 59_000_000)
-        assert entries(sim)["young"] == 10
-        maintenance.look(now[0] + 60_000_000)  # nothing was committed for a minute
-        assert entries(sim)["young"] == 0
+        begin = now[0]
+        for count in (TABLE_EVENTS_LEFT_MAX, 1):
+            for n in range(count):
+                sim.append(Event("m", source=f"S{count}", generation_time=n))
+            for later in (0, 59_000_000):
+                maintenance.look(begin + later)
+                assert entries(sim)["young"] > 0
+            maintenance.look(begin + 60_000_000)  # nothing was committed for a minute
+            assert entries(sim)["young"] == (count if count > 1 else 0)  # a few more are not worth a block
+            begin += 100_000_000
         whole(sim)
 
 
-def test_rows_beyond_the_limit_are_sealed_however_young(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "young"), [(19, 19), (20, 0), (21, 1)])
+def test_a_full_table_goes_into_blocks_however_young(tmp_path: Path, count: int, young: int) -> None:
     options = Options(table_events_max=20, run_events_min=1000, maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
-        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # as above
-        sim.append_many(events(20))
-        maintenance.look(options.clock())
-        assert entries(sim)["young"] == 20
-        sim.append(Event("one more"))
-        maintenance.look(options.clock())
+        for event in events(count):
+            sim.append(event)
+        sim._store._maintenance.look(options.clock())  # type: ignore[attr-defined]  # as above
+        assert entries(sim)["young"] == young
+        whole(sim)
+
+
+def test_a_full_table_wakes_the_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "_LOOK_S", 1_000)
+    options = Options(table_events_max=20, run_events_min=1000)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        for event in events(20):
+            sim.append(event)
+        for _ in range(3_000):
+            if entries(sim)["young"] == 0:
+                break
+            threading.Event().wait(0.01)
         assert entries(sim)["young"] == 0
+
+
+def test_without_maintenance_the_writer_puts_two_full_tables_into_blocks(tmp_path: Path) -> None:
+    options = Options(table_events_max=20, run_events_min=1000, maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        counts = []
+        for event in events(100):
+            sim.append(event)
+            counts.append(entries(sim)["young"])
+        assert max(counts) == 40
+        assert counts[40] == 1
+        whole(sim)
 
 
 _YEAR_US = 365 * 86_400_000_000
 
 
-def test_a_clock_that_is_set_ahead_and_back_does_not_change_when_rows_are_sealed(tmp_path: Path) -> None:
+def test_a_clock_that_is_set_ahead_and_back_does_not_change_when_an_archive_rests(tmp_path: Path) -> None:
     now = [1_700_000_000_000_000]
     options = Options(clock=lambda: now[0], maintenance=False)
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
         maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its clock, not a wait
-        rows = []
-        for second in range(200):  # an event a second, sealed a minute later
+        for second in range(300):  # an event a second
             now[0] += {3: _YEAR_US, 5: -_YEAR_US, 150: -_YEAR_US}.get(second, 1_000_000)
             sim.append(Event("live", generation_time=second))
             maintenance.look(second * 1_000_000)
-            rows.append(entries(sim)["young"])
-        assert rows[:60] == list(range(1, 61))
-        assert set(rows[60:]) == {60}
-        for second in (200, 261):
+        for second in (300, 358):
             maintenance.look(second * 1_000_000)
+            assert entries(sim)["young"] == 300
+        maintenance.look(360 * 1_000_000)
         assert entries(sim)["young"] == 0
         whole(sim)
 
 
-def test_the_sealing_thread_goes_by_a_clock_that_is_never_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scheduler, "_LOOK_S", 0.01)
-    now = [1_700_000_000_000_000 + _YEAR_US]
-    looked = threading.Semaphore(0)
-
-    def clock() -> int:
-        looked.release()
-        return now[0]
-
-    options = Options(clock=clock, rest_age_us=50_000)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        sim.append(Event("a", generation_time=1, reception_time=1))
-        for _ in range(20):  # it has looked, and was told that this is a year ahead
-            assert looked.acquire(timeout=30)
-        now[0] -= _YEAR_US
-        sim.append(Event("b", generation_time=2, reception_time=2))
-        for _ in range(3_000):
-            if entries(sim)["young"] == 0:
-                break
-            assert looked.acquire(timeout=30)
-        assert entries(sim)["young"] == 0
-
-
-def test_commits_from_the_future_are_sealed_at_once_after_an_opening(tmp_path: Path) -> None:
-    for ahead in (_YEAR_US, 0):
-        options = Options(clock=lambda ahead=ahead: 10**15 + ahead, maintenance=False)  # type: ignore[misc]  # bound
-        with Archive.open(tmp_path / "a", options=options) as archive:
-            sim = archive.instance("sim", create=True)
-            if ahead:
-                sim.append(Event("a"))
-            else:
-                sim._store._maintenance.look(0)  # type: ignore[attr-defined]  # as above
-                assert entries(sim)["young"] == 0
-
-
-def test_the_reason_why_sealing_is_put_off_is_logged_once(
+def test_the_reason_why_a_checkpoint_is_put_off_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     full, ours = OutOfSpaceError("here", "no room"), ValueError("a fault")
@@ -126,4 +115,4 @@ def test_the_reason_why_sealing_is_put_off_is_logged_once(
         monkeypatch.setattr(sim._store._maintenance, "look", look)  # type: ignore[attr-defined]
         assert done.wait(30)
     told = [record.message for record in caplog.records]
-    assert [text.split(",")[0] for text in told] == ["sealing is put off"] * 2 + ["sealing failed"]
+    assert [text.split(",")[0] for text in told] == ["a checkpoint is put off"] * 2 + ["a checkpoint failed"]

@@ -27,6 +27,7 @@ from yamcs_archive.storage.format.keys import decode_key, encode_key
 from yamcs_archive.storage.format.meta import Meta, encode_meta
 from yamcs_archive.storage.format.requests import RequestRecord, encode_record
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
+from yamcs_archive.storage.interrupts import Signal
 from yamcs_archive.storage.maintain.scheduler import Maintenance
 from yamcs_archive.storage.maintain.verification import verify
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -51,7 +52,7 @@ class Refill:
             fill_new(self._environment, meta)
             self._writer = Writer(self._environment, options, meta.instance, _ignore)
             self._maintenance = Maintenance(
-                self._environment, self._writer, options, meta.instance, horizon_moved=lambda: None
+                self._environment, self._writer, options, meta.instance, lambda: None, Signal()
             )
         except BaseException:
             self.close()
@@ -94,8 +95,9 @@ class Refill:
                     transaction.put(*encode_source(name, states[name]), db=databases["sources"])
                 for key in sorted(kept):
                     transaction.put(*encode_record(key, kept[key]), db=databases["requests"])
-                for pair in encode_meta(self._meta):
-                    transaction.put(*pair, db=databases["meta"])
+                for key, value in encode_meta(self._meta):
+                    if key != b"checkpoint":
+                        transaction.put(key, value, db=databases["meta"])
         except lmdb.Error as error:
             raise archive_error(error, self._environment.path) from error
         return {name: state.events for name, state in saved.items()}

@@ -44,6 +44,8 @@ class Plan(NamedTuple):
     replaced: Found | None
     runs: list[StoredVectors]
     late: StoredVectors | None = None
+    added: int = 0
+    """The number of events that were in no block before."""
 
     @property
     def text_bytes(self) -> int:

@@ -62,7 +62,7 @@ def made_from(
     """Return what tables, which have no more records added meanwhile, put into LMDB; ``last`` is their last record.
 
     ``index`` and ``value_of`` find stored blocks; up to ``left_max`` late events are left out; ``pause`` is called
-    between two steps. Raises RuntimeError if a new block does not read back.
+    between two steps.
     """
     view = YoungView(tuple((table, table.extent) for table in tables))
     steps: list[Step] = []
@@ -81,13 +81,17 @@ def made_from(
         pause()
         placed = place(events, index, value_of, options, left_max)
         damaged = placed.damaged
-        if placed.left:
-            at = sorted(number for part in placed.left for number in part)
+        staying = list(placed.left)
+        for part in _together(placed.plans):
+            plans, ranges = placed.plans[part.start : part.stop], placed.ranges[part.start : part.stop]
+            made, refused = _encoded(plans, ranges, damaged)
+            steps += made
+            staying += refused
+            pause()
+        if staying:
+            at = sorted(number for part in staying for number in part)
             carried = events.take(at)
             left = Carried(carried, carried.commits.tolist())
-        for plans in _together(placed.plans):
-            steps += encoded(plans)
-            pause()
         stretches = np.zeros(events.size, np.int64)
         stretches[placed.starts[1:]] = 1
         commits = list(_packed(list(view.commits()), events, np.cumsum(stretches)))
@@ -96,18 +100,29 @@ def made_from(
     )
 
 
-def _together(plans: Sequence[Plan]) -> Iterator[list[Plan]]:
-    """Yield plans, some at a time: what is encoded together takes memory, and time without a pause."""
-    together: list[Plan] = []
-    size_bytes = 0
-    for plan in plans:
-        together.append(plan)
+def _encoded(
+    plans: list[Plan], ranges: list[range], damaged: list[DamagedError]
+) -> tuple[list[Step], list[range]]:
+    """Encode plans; return the steps, and the indexes of events whose blocks cannot be made or read back."""
+    try:
+        return encoded(plans), []
+    except (RuntimeError, DamagedError) as error:
+        if len(plans) == 1:
+            where = f"events {ranges[0].start} to {ranges[0].stop} of a table"
+            damaged.append(DamagedError(where, f"they cannot be put into blocks: {error}"))
+            return [], ranges
+        parts = [_encoded([plan], [own], damaged) for plan, own in zip(plans, ranges, strict=True)]
+        return [step for steps, _ in parts for step in steps], [own for _, left in parts for own in left]
+
+
+def _together(plans: Sequence[Plan]) -> Iterator[range]:
+    """Yield the indexes of plans, some at a time: what is encoded together takes memory, and time without a pause."""
+    start = size_bytes = 0
+    for at, plan in enumerate(plans, 1):
         size_bytes += plan.text_bytes
-        if size_bytes >= TOGETHER_BYTES:
-            yield together
-            together, size_bytes = [], 0
-    if together:
-        yield together
+        if size_bytes >= TOGETHER_BYTES or at == len(plans):
+            yield range(start, at)
+            start, size_bytes = at, 0
 
 
 def _packed(

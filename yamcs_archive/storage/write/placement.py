@@ -38,6 +38,8 @@ class Placed(NamedTuple):
     """How events are put among stored blocks."""
 
     plans: list[Plan]
+    ranges: list[range]
+    """For each plan the indexes of the events that it puts."""
     starts: list[int]
     """The index of the first event of each stretch, between whose events no block begins."""
     left: list[range]
@@ -68,7 +70,7 @@ def place(
     ``value_of`` returns the bytes of the block with a first key. Up to ``left_max`` late events are left out where they
     are too few for their block to be rewritten; if there are more, those blocks take theirs that have the most.
     """
-    placed = Placed([], [], [], [])
+    placed = Placed([], [], [], [], [])
     stretches = list(_stretches(events, index, placed))
     late = [stretch for stretch in stretches if stretch.inside and not _is_due(stretch, stretch.inside, options)]
     room = left_max if sum(stretch.inside for stretch in late) <= left_max else left_max // 2
@@ -82,15 +84,19 @@ def place(
         placed.starts.append(stretch.start)
         own = events.cut(stretch.start, stretch.stop)
         try:
-            placed.plans.extend(
-                _plans(own, stretch, value_of, options, leave=stretch.start in leaving)
-            )
+            plans = _plans(own, stretch, value_of, options, leave=stretch.start in leaving)
             put = stretch.start not in leaving
         except DamagedError as error:
             placed.damaged.append(error)
             put = False
-            if stretch.inside < own.size:
-                placed.plans.append(_new(own.cut(stretch.inside, own.size), options))
+            plans = [_new(own.cut(stretch.inside, own.size), options)] if stretch.inside < own.size else []
+        placed.plans.extend(plans)
+        placed.ranges.extend(
+            range(stretch.stop - plan.added, stretch.stop)
+            if plan is plans[-1]
+            else range(stretch.start, stretch.start + plan.added)
+            for plan in plans
+        )
         if not put and stretch.inside:
             placed.left.append(range(stretch.start, stretch.start + stretch.inside))
     return placed
@@ -160,12 +166,12 @@ def _found(zone_map: ZoneMap, value_of: Callable[[bytes], bytes]) -> Found:
 
 
 def _new(events: StoredVectors, options: Options) -> Plan:
-    return Plan(None, list(split_into_blocks(events, options)))
+    return Plan(None, list(split_into_blocks(events, options)), added=events.size)
 
 
 def _rewritten(found: Found, events: StoredVectors, options: Options) -> Plan:
     together = in_key_order(StoredVectors.concat([found.block.events, events]))
-    return Plan(found, list(split_into_blocks(together, options)))
+    return Plan(found, list(split_into_blocks(together, options)), added=events.size)
 
 
 def _late(found: Found, events: StoredVectors, options: Options) -> Plan:
@@ -178,7 +184,7 @@ def _late(found: Found, events: StoredVectors, options: Options) -> Plan:
     text_bytes = late.text_bytes()
     if text_bytes > options.block_text_bytes_max or not fits(late, text_bytes):
         return _rewritten(found, events, options)
-    return Plan(found, [], late)
+    return Plan(found, [], late, added=events.size)
 
 
 def put_run(events: StoredVectors, stored: WriteTransaction, options: Options) -> None:
