@@ -135,12 +135,6 @@ class Case:
 
 
 CASES = {
-    "a row": Case(
-        *("rows", 1, -1),
-        failing=WHOLE
-        | {"get row 1", "all changes", "changes after row 0", "a retry of row 1", "row 1 again", "compact"},
-        other={"rows at rest": 1},
-    ),
     "the keys of a block": Case(
         *("blocks", 6, IN_KEYS),
         failing=WHOLE

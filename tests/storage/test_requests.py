@@ -55,6 +55,7 @@ def kept(instance: Instance) -> int:
 
 
 def sweep(instance: Instance, now: int) -> None:
+    instance.settle()  # what is young is not swept
     instance._store._maintenance.look(now)  # type: ignore[attr-defined]
 
 

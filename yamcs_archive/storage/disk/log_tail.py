@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.log_chain import LogGoneError, read_log
 from yamcs_archive.storage.disk.log_files import read_end, read_segment
 from yamcs_archive.storage.format.log_records import decode_payload
@@ -35,11 +36,12 @@ class LogTail:
         self._gone: Checkpoint | None = None  # the checkpoint after which records were missing
 
     def view(self, checkpoint: Checkpoint) -> YoungView | None:
-        """Return what follows a checkpoint. Raises DamagedError."""
+        """Return what follows a checkpoint. Raises DamagedError, UnavailableError."""
         folder = self._folder_of()
         with self._lock:
             try:
-                self._read(folder, checkpoint)
+                with os_errors_translated(folder):
+                    self._read(folder, checkpoint)
             except (LogGoneError, CarriedGoneError):
                 self._folder = None
                 if self._gone == checkpoint:  # not removed after a checkpoint: LMDB would have a later one

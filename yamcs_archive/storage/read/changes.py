@@ -376,8 +376,8 @@ def _next_record(environment: Environment, number: int) -> int | None:
 def _record_from(environment: Environment, number: int) -> CommitRecord | None:
     """Return the record that holds a commit, or else the next one that is there; None after the newest."""
     with environment.snapshot() as (transaction, young):
-        if (found := young.commit(number)) is not None:
-            return found
+        if young.has_commits_from(number):  # what LMDB has is not read: it may be damaged
+            return young.commit(number)
         cursor = transaction.cursor(environment.databases["commits"])
         if seek_commit(cursor, number):
             record = decode_commit(*cursor.item())
@@ -391,8 +391,8 @@ def _record_from(environment: Environment, number: int) -> CommitRecord | None:
 
 def _record_in(environment: Environment, snapshot: Snapshot, number: int) -> CommitRecord | None:
     transaction, young = snapshot
-    if (found := young.commit(number)) is not None:
-        return found
+    if young.has_commits_from(number):
+        return young.commit(number)
     cursor = transaction.cursor(environment.databases["commits"])
     if not seek_commit(cursor, number):
         return None

@@ -84,7 +84,7 @@ def made_from(
         staying = list(placed.left)
         for part in _together(placed.plans):
             plans, ranges = placed.plans[part.start : part.stop], placed.ranges[part.start : part.stop]
-            made, refused = _encoded(plans, ranges, damaged)
+            made, refused = _encoded(plans, ranges, events, damaged)
             steps += made
             staying += refused
             pause()
@@ -101,17 +101,17 @@ def made_from(
 
 
 def _encoded(
-    plans: list[Plan], ranges: list[range], damaged: list[DamagedError]
+    plans: list[Plan], ranges: list[range], events: StoredVectors, damaged: list[DamagedError]
 ) -> tuple[list[Step], list[range]]:
     """Encode plans; return the steps, and the indexes of events whose blocks cannot be made or read back."""
     try:
         return encoded(plans), []
     except (RuntimeError, DamagedError) as error:
         if len(plans) == 1:
-            where = f"events {ranges[0].start} to {ranges[0].stop} of a table"
-            damaged.append(DamagedError(where, f"they cannot be put into blocks: {error}"))
+            where = f"key {encode_key(*events.key(ranges[0].start)).hex()}"
+            damaged.append(DamagedError(where, f"the events from it on cannot be put into blocks: {error}"))
             return [], ranges
-        parts = [_encoded([plan], [own], damaged) for plan, own in zip(plans, ranges, strict=True)]
+        parts = [_encoded([plan], [own], events, damaged) for plan, own in zip(plans, ranges, strict=True)]
         return [step for steps, _ in parts for step in steps], [own for _, left in parts for own in left]
 
 

@@ -64,18 +64,25 @@ class CommitLog:
         Raises DamagedError, OutOfSpaceError, UnavailableError.
         """
         self.close()
-        with os_errors_translated(self._folder):
-            found = read_log(self._folder, checkpoint)
-            records = [decode_payload(record.sequence, record.payload) for record in found.records]
-            end = read_end(self._folder)
-            self._newest = max([0 if end is None else end.number, self._newest, *found.present])
-            self._end = EndFile(self._folder)
-            self._place, self._numbers = found.link, list(found.kept)
-            self.sequence = found.sequence
-            if found.doubtful is not None:
-                self._carry(found)
-            self._publish()
-            remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
+        try:
+            with os_errors_translated(self._folder):
+                return self._recovered(checkpoint)
+        except BaseException:
+            self.close()
+            raise
+
+    def _recovered(self, checkpoint: int) -> list[LogRecord]:
+        found = read_log(self._folder, checkpoint)
+        records = [decode_payload(record.sequence, record.payload) for record in found.records]
+        end = read_end(self._folder)
+        self._newest = max([0 if end is None else end.number, self._newest, *found.present])
+        self._end = EndFile(self._folder)
+        self._place, self._numbers = found.link, list(found.kept)
+        self.sequence = found.sequence
+        if found.doubtful is not None:
+            self._carry(found)
+        self._publish()
+        remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
         return records
 
     def _carry(self, found: FoundLog) -> None:

@@ -162,9 +162,9 @@ class YoungView(NamedTuple):
         found = (table.commit(number, extent) for table, extent in self.parts)
         return next((record for record in found if record is not None), None)
 
-    def first_commit(self) -> int | None:
-        """Return the number of the oldest commit."""
-        return next((table.first_commit for table, extent in self.parts if extent.commits), None)
+    def has_commits_from(self, number: int) -> bool:
+        """Return whether a commit with that number, and later ones, can only be here."""
+        return any(table.first_commit <= number for table, extent in self.parts if extent.commits)
 
     def sources(self) -> dict[str, SourceState]:
         """Return the states of the sources that changed, as they are now."""
