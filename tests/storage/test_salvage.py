@@ -14,6 +14,7 @@ import lmdb
 import pytest
 
 from tests.child import run_in_fork
+from tests.storage.by_hand import put_into_lmdb
 from tests.storage.test_damage import IN_BODY, IN_KEYS, damage
 from tests.storage.test_file_length import PAGE_BYTES, data_file
 from tests.storage.test_verification import DATABASES, SMALL, change, filled, numbered, verified
@@ -65,6 +66,7 @@ def contents(directory: Path) -> tuple[list[Event], list[tuple[int, tuple[Event,
 
 def spoil(directory: Path, database: str, key: int, place: int) -> None:
     """Flip a bit of a value in place, and in all older copies of it: LMDB would leave the old page."""
+    put_into_lmdb(directory)
     file = data_file(directory)
     with lmdb.open(str(file.parent), max_dbs=len(DATABASES)) as environment:
         opened = environment.open_db(database.encode(), create=False)

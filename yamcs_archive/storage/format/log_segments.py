@@ -148,12 +148,18 @@ def valid_behind(data: memoryview, epoch: int, offset: int) -> int | None:
     end = len(data) - len(data) % _ALIGNED
     words = np.frombuffer(data[begin:end], ">u4")[::2] if begin < end else np.empty(0, ">u4")
     for at in np.flatnonzero(words == epoch).tolist():
-        start = begin + at * _ALIGNED
-        if start + FRAME_BYTES <= len(data):
-            before = _FRAME.unpack_from(data, start)[3]
-            if _record_at(data, Place(0, epoch, start, before), len(data)) is not None:
-                return int(start)
+        start: int = begin + at * _ALIGNED
+        if valid_record(data, epoch, start) is not None:
+            return start
     return None
+
+
+def valid_record(data: memoryview, epoch: int, offset: int) -> Framed | None:
+    """Return the record of that epoch at an offset if it is valid by itself, whatever was before it."""
+    if offset + FRAME_BYTES > len(data):
+        return None
+    before = _FRAME.unpack_from(data, offset)[3]
+    return _record_at(data, Place(0, epoch, offset, before), len(data))
 
 
 class LogEnd(NamedTuple):

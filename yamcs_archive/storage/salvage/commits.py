@@ -39,6 +39,7 @@ class Commits:
         """The number of events of all commits whose records can be read."""
         self.is_whole = True
         """No record is missing or damaged, as far as records can tell."""
+        self._logged: dict[int, CommitRecord] = {}
         self._decoded = lru_cache(_DECODED_MAX)(self._decode)
 
     def add(self, leaf: Leaf) -> None:
@@ -55,6 +56,11 @@ class Commits:
             )
             if not leaf.is_stray:
                 self.events += sum(record.events)
+
+    def add_logged(self, record: CommitRecord) -> None:
+        """Note the record of a commit that the log has."""
+        self._logged[record.first] = record
+        self.events += sum(record.events)
 
     def settle(self) -> None:
         """Order the records; call this once all were added. A stray one counts only where no other does."""
@@ -88,9 +94,12 @@ class Commits:
 
     def _may_be_lost(self, number: int) -> bool:
         """Return whether there may have been a commit of that number: none is after the newest."""
-        return not self.is_whole or not self._places or number <= self._places[-1].last
+        newest = max([*self._logged, *(place.last for place in self._places[-1:])], default=0)
+        return not self.is_whole or not newest or number <= newest
 
     def _record(self, number: int) -> CommitRecord | None:
+        if (logged := self._logged.get(number)) is not None:
+            return logged
         at = bisect_right(self._firsts, number) - 1
         if at < 0 or self._places[at].last < number:
             return None

@@ -30,12 +30,13 @@ WINDOW_BYTES_MAX = 32 << 20
 
 
 class _Place(NamedTuple):
-    """Where events are: all rows of a leaf, or one block."""
+    """Where events are: all rows of a leaf, or one block, or in memory, as the log has them."""
 
-    file: PageFile
+    file: PageFile | None
     page: int
     block: Node | None
     is_stray: bool
+    young: StoredVectors | None = None
 
 
 class _Block(NamedTuple):
@@ -70,6 +71,10 @@ class Events:
             for key, error in damaged:
                 self._lose_row(key, error.reason)
         self._add(_Place(leaf.file, leaf.number, None, leaf.is_stray), events)
+
+    def add_young(self, events: StoredVectors) -> None:
+        """Note the events of a log."""
+        self._add(_Place(None, 0, None, is_stray=False, young=events), events)
 
     def _lose_row(self, key: bytes, reason: object) -> None:
         found = key_or_none(key)
@@ -199,6 +204,8 @@ class Events:
         return events.take(np.flatnonzero((lowest <= events.commits) & (events.commits <= greatest)))
 
     def _read_all(self, place: _Place) -> StoredVectors:
+        if place.young is not None or place.file is None:
+            return StoredVectors.concat([]) if place.young is None else self._wanted(place.young, place)
         page = place.file.page(place.page)
         if place.block is None:
             leaf = Leaf.of(place.file, place.page, page, is_stray=place.is_stray)

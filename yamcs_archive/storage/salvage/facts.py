@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yamcs_archive.errors import ArchiveError, DamagedError
 from yamcs_archive.storage.format.meta import decode_fact
+from yamcs_archive.storage.format.log_records import LogRecord
 from yamcs_archive.storage.format.requests import RequestRecord, decode_record
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
@@ -68,6 +69,17 @@ class Facts:
             known = self.requests.get(key)
             if known is None or known.time < record.time:
                 self.requests[key] = record
+
+    def add_logged(self, record: LogRecord) -> None:
+        """Note the states and ids of a record of the log, which are newer than all before."""
+        for name, state in record.sources:
+            known = self.sources.get(name)
+            self.sources[name] = state if known is None else _greater(known, state)
+        for key, value in record.requests:
+            try:
+                self.requests[key] = decode_record(key, value)
+            except DamagedError as error:
+                self._losses.add_fact(f"requests {key.hex()}", error.reason)
 
     def add_zone_maps(self, leaf: Leaf) -> None:
         """Note the zone maps of blocks of a leaf; nothing is lost with one that cannot be read."""

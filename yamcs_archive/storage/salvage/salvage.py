@@ -23,10 +23,11 @@ from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
 from yamcs_archive.storage.disk.lmdb_pages import PageError, PageFile
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
-from yamcs_archive.storage.format.meta import FORMAT_VERSION, Meta
+from yamcs_archive.storage.format.meta import FORMAT_VERSION, NO_CHECKPOINT, ROWS_VERSION, Checkpoint, Meta
 from yamcs_archive.storage.salvage.commits import Commits
 from yamcs_archive.storage.salvage.events import Events
 from yamcs_archive.storage.salvage.facts import Facts
+from yamcs_archive.storage.salvage.log import saved_records, vectors_of
 from yamcs_archive.storage.salvage.losses import Losses
 from yamcs_archive.storage.salvage.refill import Refill
 from yamcs_archive.storage.salvage.trees import Leaf, Trees
@@ -110,12 +111,14 @@ class _Run:
         ):
             self._each(trees, name, add)
         found = facts.meta.get("format", FORMAT_VERSION)
-        if found != FORMAT_VERSION:
+        if found not in (ROWS_VERSION, FORMAT_VERSION):
             raise FormatVersionError(str(self._source), found, FORMAT_VERSION)
         # Leaves of rows and blocks wait for the records of commits, which may have to be looked for first.
         events = Events(self._losses, self._commits, facts.horizon())
         for name, add in (("rows", events.add_rows), ("blocks", events.add_blocks)):
             self._each(trees, name, add)
+        for each in trees:
+            self._read_log(each.file.path.parent, events)
         self._note_gaps(trees)
         events.settle_blocks(facts.zone_maps)
         if self._gaps or self._losses.has_events:
@@ -124,6 +127,18 @@ class _Run:
             self._commits.settle()
         facts.note_missing()
         return events
+
+    def _read_log(self, folder: Path, events: Events) -> None:
+        """Read what the log of a generation has, after the checkpoint of its LMDB."""
+        stored = self._facts.meta.get("checkpoint")
+        checkpoint = NO_CHECKPOINT if stored is None else Checkpoint(*stored)
+        for record in saved_records(folder, checkpoint, self._losses):
+            if record.carried is not None and record.sequence == checkpoint.carried:
+                events.add_young(vectors_of(*record.carried))
+            for commit in record.commits:
+                self._commits.add_logged(commit.record)
+                events.add_young(vectors_of(commit.events, [commit.number] * commit.events.size))
+            self._facts.add_logged(record)
 
     def _read_strays(self, trees: Sequence[Trees], events: Events) -> None:
         """Look through the pages that no tree leads to: there may be older copies of what is lost."""
