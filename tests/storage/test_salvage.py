@@ -28,6 +28,7 @@ from yamcs_archive import (
     Salvage,
     UnknownInstanceError,
 )
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import FormatVersionError, LockedError, NotAnArchiveError, OtherHistoryError
 from yamcs_archive.storage import failpoints
@@ -520,3 +521,23 @@ def test_it_ends_on_request(directory: Path) -> None:
     assert Archive.salvage(directory, target, cancelled=cancelled) is None
     with pytest.raises(NotAnArchiveError):
         Archive.open(target)
+
+
+def test_a_damaged_record_of_the_log_is_named_and_the_others_are_saved(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        for n in range(6):
+            sim.append(Event(f"m{n}", source="S", generation_time=n, seq_number=n))
+    [segment] = (tmp_path / "a" / "sim" / "gen-1").glob("log-*")
+    data = bytearray(segment.read_bytes())
+    data[data.index(b"m2")] ^= 1
+    segment.write_bytes(data)
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        with pytest.raises(DamagedError, match="log-1"):
+            archive.instance("sim")
+    found = salvaged(tmp_path / "a", tmp_path / "saved")
+    assert (found.events, found.lost_events) == (5, 1)
+    assert any("record 3 to 3" in fault.where or "records 3 to 3" in fault.where for fault in found.losses)
+    events, commits = contents(tmp_path / "saved")
+    assert [event.message for event in events] == ["m0", "m1", "m3", "m4", "m5"]
+    assert len(commits) == 5

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from array import array
 from collections.abc import Sequence
@@ -51,6 +52,7 @@ class EventColumns(msgspec.Struct, array_like=True, gc=False):
 
 
 _NONE = TextTable([None], b"")
+_INT64 = struct.Struct("<q")
 
 
 def to_event_columns(events: Columns[int] | StoredVectors) -> EventColumns:
@@ -63,6 +65,8 @@ def to_event_columns(events: Columns[int] | StoredVectors) -> EventColumns:
     """
     if isinstance(events, StoredVectors):
         return _of_vectors(events)
+    if len(events.message) == 1:
+        return _of_one(events)
     times, delays = events.generation_time, map(sub, events.reception_time, events.generation_time)
     numbers: Any = events.seq_number
     extensions, extra = events.extensions, events.extra
@@ -78,6 +82,25 @@ def to_event_columns(events: Columns[int] | StoredVectors) -> EventColumns:
         events.message,
         extensions if any(extensions) else None,
         extra if any(extra) else None,
+    )
+
+
+def _of_one(events: Columns[int]) -> EventColumns:
+    """Do the same for one event, in a third of the time."""
+    message, [source], [severity], [kind], [time], [number], [received], [user], extensions, extra = events
+    pack: Any = _INT64.pack
+    return EventColumns(
+        1,
+        pack(time),
+        pack(number),
+        pack(received - time),
+        bytes((severity,)),
+        TextTable([source], b""),
+        _NONE if kind is None else TextTable([kind], b""),
+        _NONE if user is None else TextTable([user], b""),
+        message,
+        extensions if extensions[0] else None,
+        extra if extra[0] else None,
     )
 
 

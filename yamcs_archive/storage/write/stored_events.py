@@ -37,8 +37,11 @@ class StoredEvents:
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
         encoded = encode_key(*key)
-        young = [table.first_from(encoded) for table in self.tables if table.events]
-        found: Key | None = min([decode_key(each) for each in young if each is not None], default=None)
+        found: Key | None = None
+        for table in self.tables:
+            if table.events and (at := table.first_from(encoded)) is not None:
+                following = decode_key(at)
+                found = following if found is None else min(found, following)
         greatest = self._cache.greatest or self.blocks.greatest_key()
         if key > greatest:
             return found

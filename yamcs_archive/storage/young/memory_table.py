@@ -177,8 +177,8 @@ class MemoryTable:
             else:
                 held.append(entry)
         self._note(commit, count)
-        if kind[0] is None and user[0] is None and not extensions[0] and not extra[0]:
-            return _EVENT_BYTES + getsizeof(message[0])
+        if user[0] is None and not extensions[0] and not extra[0]:
+            return _EVENT_BYTES + getsizeof(message[0]) + (0 if kind[0] is None else getsizeof(kind[0]))
         return self._memory_bytes(count)
 
     def _add_vectors(self, events: StoredVectors) -> None:
@@ -242,6 +242,8 @@ class MemoryTable:
 
     def first_from(self, key: bytes) -> bytes | None:
         """Return the least key that is not below ``key``. For the thread that adds."""
+        if not self._entries or self._entries[-1] < key:  # as nearly all keys that are asked for
+            return None
         at = self._bound(key)
         return self._entries[at][:-_INDEX_BYTES] if at < len(self._entries) else None
 

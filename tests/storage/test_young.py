@@ -1,0 +1,154 @@
+"""Young events are found by key as in a dictionary, by readers that see a part of them, and beside the writer."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.child import run
+from tests.storage.test_checkpoints import whole
+from tests.strategies import stored_events
+from yamcs_archive import Archive, Event, Options
+from yamcs_archive.columns import Columns
+from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
+from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
+from yamcs_archive.storage.young.memory_table import MemoryTable
+from yamcs_archive.storage.young.views import CarriedGoneError, MemoryTables
+
+
+def logged(sequence: int, events: list[Event], *, vectors: bool = False) -> LogRecord:
+    in_order = sorted(events, key=lambda event: event.key)
+    columns: Columns[int] = Columns.of(in_order)
+    form = StoredVectors.of(columns, sequence) if vectors else columns
+    return LogRecord(sequence, [LoggedCommit(sequence, 0, form, [(0, len(events) - 1)])])
+
+
+groups = st.lists(
+    st.lists(stored_events, min_size=1, max_size=6, unique_by=lambda event: event.key), max_size=6
+).filter(lambda found: len({event.key for group in found for event in group}) == sum(map(len, found)))
+
+
+@given(groups, st.integers(0, 6), st.integers(1, 4), st.booleans(), st.booleans(), st.data())
+def test_a_reader_finds_what_was_there_when_it_began(
+    found: list[list[Event]], seen: int, most: int, descending: bool, vectors: bool, data: st.DataObject
+) -> None:
+    tables = MemoryTables(Checkpoint(10, 0))
+    view = None
+    for nth, group in enumerate(found):
+        if nth == seen:
+            view = tables.view(Checkpoint(10, 0))
+        tables.growing.add(logged(11 + nth, group, vectors=vectors))
+        if nth % 2:
+            tables.freeze()
+    view = view or tables.view(Checkpoint(10, 0))
+    assert view is not None
+    events = {encode_key(*event.key): event for group in found[:seen] for event in group}
+    every = sorted(encode_key(*event.key) for group in found for event in group)
+    bounds = [BEFORE_ALL, BEYOND_ALL, *every, *(key + b"\0" for key in every)]
+    lower, upper = sorted(data.draw(st.sampled_from(bounds)) for _ in range(2))
+    expected = sorted((key for key in events if lower <= key < upper), reverse=descending)
+    got: list[bytes] = []
+    more = True
+    while more and lower < upper:
+        part, more = view.find(lower, upper, descending=descending, events_max=most)
+        assert part.events() == [events[key] for key in part.keys]
+        assert len(part) <= most
+        got += part.keys
+        if part and descending:
+            upper = part.keys[-1]
+        elif part:
+            lower = part.keys[-1] + b"\0"
+    assert got == expected
+    assert view.count == len(events)
+    assert [record.first for record in view.commits()] == list(range(11, 11 + len(found[:seen])))
+
+
+@given(groups)
+def test_keys_are_looked_up_as_in_a_dictionary(found: list[list[Event]]) -> None:
+    table = MemoryTable(0)
+    known: list[bytes] = []
+    for nth, group in enumerate(found, 1):
+        for event in group:
+            key = encode_key(*event.key)
+            assert table.index_of(key) is None
+            assert table.first_from(key) == min((each for each in known if each >= key), default=None)
+        table.add(logged(nth, group))
+        known += [encode_key(*event.key) for event in group]
+        assert table.greatest == max(known)
+        for event in group:
+            index = table.index_of(encode_key(*event.key))
+            assert index is not None
+            assert table.columns([index]).event(0) == event
+
+
+def test_a_view_is_refused_where_the_tables_have_moved_on() -> None:
+    tables = MemoryTables(NO_CHECKPOINT)
+    event = Event("m", "S", generation_time=1, seq_number=1, reception_time=1)
+    tables.growing.add(logged(1, [event]))
+    tables.freeze()
+    assert tables.view(NO_CHECKPOINT) is not None
+    nothing = tables.view(Checkpoint(1, 0))
+    assert nothing is not None
+    assert nothing.count == 0
+    assert tables.view(Checkpoint(2, 0)) is None
+    tables.stored(1, None)
+    assert tables.view(NO_CHECKPOINT) is None
+    carried = MemoryTable.of_carried(2, Carried(Columns.of([event]), [1]))
+    tables.growing.add(LogRecord(2, (), carried=Carried(Columns.of([event]), [1])))
+    tables.stored(1, carried)
+    assert tables.view(Checkpoint(1, 0)) is None
+    seen = tables.view(Checkpoint(1, 2))
+    assert seen is not None
+    assert (seen.count, seen.uncounted, list(seen.commits())) == (1, 0, [])
+
+
+def test_carried_events_that_are_missing_are_damage() -> None:
+    with pytest.raises(CarriedGoneError):
+        MemoryTables(Checkpoint(1, 2), [])
+
+
+def test_readers_in_another_process_see_each_acknowledged_event_once(tmp_path: Path) -> None:
+    options = Options(table_events_max=7, run_events_min=40, block_events_max=16, late_events_max=3)
+    directory = tmp_path / "a"
+    with Archive.open(directory, options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("first", generation_time=0, seq_number=0))
+        ended = threading.Event()
+        printed: list[str] = []
+
+        def read() -> None:
+            printed.append(
+                run(
+                    """
+                    with Archive.open(sys.argv[1], readonly=True) as archive:
+                        sim = archive.instance("sim")
+                        seen = 0
+                        while seen < 601:
+                            found = [event.key for event in sim.events()]
+                            assert found == sorted(set(found))
+                            assert len(found) >= seen, (len(found), seen)
+                            arrived = [change.event.key for change in sim.changes()]
+                            assert len(set(arrived)) == len(arrived) >= len(found)
+                            seen = len(found)
+                        print(seen, sim.count())
+                    """,
+                    directory,
+                )
+            )
+            ended.set()
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        for n in range(1, 51):
+            for late in (0, 0, 0, 7, 3):
+                sim.append(Event("m", source=f"S{late}", generation_time=100 * n - late * 150))
+            sim.append_many(Event("m", source="B", generation_time=100 * n + m) for m in range(7))
+        thread.join(60)
+        assert printed == ["601 601\n"] or printed == ["601 601"]
+        whole(sim)
