@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from yamcs_archive.activity import InstanceUsage
 from yamcs_archive.errors import ArchiveError, DamagedError
 from yamcs_archive.instance import Instance
-from yamcs_archive.limits import ODD_AFTER_US, ODD_BEFORE_US, READERS_MAX, ROWS_MAX
+from yamcs_archive.limits import LATE_EVENTS_MAX, ODD_AFTER_US, ODD_BEFORE_US, READERS_MAX, TABLE_EVENTS_MAX
 from yamcs_archive.reports import Finding, Level
 from yamcs_archive.storage.disk.directory import file_system_of
 from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
@@ -199,7 +199,7 @@ def usage_findings(name: str, usage: InstanceUsage) -> Iterator[Finding]:
     else:
         yield Finding("readers", Level.GOOD, f"{usage.readers}, none keeps pages from being reused", "", name)
     backlog_s = usage.sealing_backlog_seconds
-    if backlog_s > BACKLOG_S_MAX or usage.rows > 2 * ROWS_MAX:
+    if backlog_s > BACKLOG_S_MAX or usage.rows > 2 * (LATE_EVENTS_MAX + TABLE_EVENTS_MAX):
         yield Finding(
             "backlog",
             Level.BAD,

@@ -14,14 +14,14 @@ from yamcs_archive.limits import (
     BLOCK_TEXT_BYTES_MAX,
     GROUP_EVENTS_MAX,
     KEEP_DAYS_MAX,
+    LATE_EVENTS_MAX,
     LATE_SHARE,
     MAP_BYTES_DEFAULT,
     READ_EVENTS_MAX,
     REQUEST_IDS_MAX,
-    LATE_EVENTS_MAX,
-    TABLE_EVENTS_MAX,
-    RUN_EVENTS_MIN,
     REST_AGE_US,
+    RUN_EVENTS_MIN,
+    TABLE_EVENTS_MAX,
 )
 from yamcs_archive.scalars import plain_int, plain_text
 from yamcs_archive.times import now_us

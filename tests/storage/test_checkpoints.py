@@ -23,7 +23,7 @@ def entries(sim: Instance) -> dict[str, int]:
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the form at rest is no public thing
     with environment.snapshot() as (transaction, young):
         return {
-            "young": young.count,
+            "young": young.events,
             **{
                 name: transaction.stat(environment.databases[name])["entries"]
                 for name in ("blocks", "summaries")
@@ -320,7 +320,9 @@ def test_groups_of_summaries_are_closed_and_answer_as_without(tmp_path: Path) ->
         whole(sim)
         sim.append(Event("newest", source="new", generation_time=10_000))
         sim.settle()
-        assert entries(sim)["young"] == 0  # an event after all blocks belongs to the last one, and to no group
+        assert (
+            entries(sim)["young"] == 0
+        )  # an event after all blocks belongs to the last one, and to no group
 
 
 def test_the_records_of_small_commits_are_packed_and_say_the_same(small: Instance) -> None:

@@ -43,7 +43,8 @@ from yamcs_archive.storage.write.commit_log import CommitLog, LogWriteError
 
 def record(number: int, text: str = "m", events: int = 1) -> bytes:
     made = [
-        Event(f"{text}{n}", "S", generation_time=n, seq_number=number, reception_time=n) for n in range(events)
+        Event(f"{text}{n}", "S", generation_time=n, seq_number=number, reception_time=n)
+        for n in range(events)
     ]
     columns: Columns[int] = Columns.of(made)
     state = SourceState(number, number, events)
@@ -367,7 +368,9 @@ def test_a_process_that_dies_at_any_point_leaves_all_that_was_acknowledged(
 
         reached += killed_at(point, nth, life)
         _, found = opened(folder, max(0, acknowledged - 3))
-        assert found == list(range(max(0, acknowledged - 3) + 1, found[-1] + 1)) if found else not acknowledged
+        assert (
+            found == list(range(max(0, acknowledged - 3) + 1, found[-1] + 1)) if found else not acknowledged
+        )
         assert not found or found[-1] - acknowledged in (0, 1)
     assert reached or point == "log-carried"
 

@@ -13,7 +13,6 @@ from tests.storage.by_hand import put_into_lmdb
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.format.block_part_encoder import HEADER
-from yamcs_archive.storage.maintain import groups
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 IN_KEYS, IN_BODY = HEADER.size + 2, -2
@@ -47,7 +46,7 @@ def young(sim: Instance) -> int:
     """The number of events that are in no block."""
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # as above
     with environment.snapshot() as (_, found):
-        return int(found.count)
+        return int(found.events)
 
 
 @pytest.mark.parametrize("place", [IN_KEYS, IN_BODY])

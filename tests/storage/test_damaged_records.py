@@ -15,7 +15,6 @@ from tests.storage.test_damage import IN_BODY, IN_KEYS, damage, values
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import GROUP_BLOCKS_MAX
-from yamcs_archive.storage.format.commits import commit_key
 
 NOW = [1_767_225_600_000_000]
 OPTIONS = Options(block_events_max=2, run_events_min=2, maintenance=False, clock=lambda: NOW[0])

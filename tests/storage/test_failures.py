@@ -1,13 +1,12 @@
 """Failures of the writer: a full map, a full disk, a failed commit, a damaged record, rival callers."""
 
-import os
 import errno
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import lmdb
 import pytest
 from msgspec.structs import replace
 
@@ -26,8 +25,8 @@ from yamcs_archive.errors import (
 from yamcs_archive.event import as_stored
 from yamcs_archive.limits import SEQ_NUMBER_MAX
 from yamcs_archive.results import Conflict
-from yamcs_archive.storage.disk.log_files import SegmentFile
 from yamcs_archive.storage import failpoints
+from yamcs_archive.storage.disk.log_files import SegmentFile
 from yamcs_archive.storage.failpoints import GROUP_COMMIT_POINTS
 from yamcs_archive.storage.format.commits import decode_cursor, encode_cursor
 

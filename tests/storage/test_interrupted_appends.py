@@ -21,8 +21,8 @@ from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError
 from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.failpoints import BULK_POINTS as OWN_POINTS
 from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
+from yamcs_archive.storage.failpoints import BULK_POINTS as OWN_POINTS
 from yamcs_archive.storage.write import committer
 
 BULK_POINTS = (*GROUP_COMMIT_POINTS[:3], *OWN_POINTS, GROUP_COMMIT_POINTS[-1])

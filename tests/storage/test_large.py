@@ -22,8 +22,8 @@ from yamcs_archive.columns import TABLE_TEXT_MAX
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_part_encoder, compression
-from yamcs_archive.storage.maintain import scheduler
 from yamcs_archive.storage.format.block import Block, encode_blocks
+from yamcs_archive.storage.maintain import scheduler
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import prepare
 

@@ -318,7 +318,9 @@ def test_a_kill_leaves_the_event_with_its_id_or_neither(tmp_path: Path, point: s
     with Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim")
         before = sim.stats().events
-        assert kept(sim) == before == (point in ("log-written", "log-synced", "after-commit", "before-answer"))
+        assert (
+            kept(sim) == before == (point in ("log-written", "log-synced", "after-commit", "before-answer"))
+        )
         answer = sim.append(Event("Boot"), request_id="k")
         assert answer.duplicate == bool(before)
         assert answer.event.key == EventKey(answer.event.generation_time or 0, "User", 0)

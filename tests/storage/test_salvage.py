@@ -28,9 +28,14 @@ from yamcs_archive import (
     Salvage,
     UnknownInstanceError,
 )
-from yamcs_archive.errors import DamagedError
 from yamcs_archive.columns import Columns
-from yamcs_archive.errors import FormatVersionError, LockedError, NotAnArchiveError, OtherHistoryError
+from yamcs_archive.errors import (
+    DamagedError,
+    FormatVersionError,
+    LockedError,
+    NotAnArchiveError,
+    OtherHistoryError,
+)
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.failpoints import SALVAGE_POINTS
 from yamcs_archive.storage.format.checksum import Checksummed

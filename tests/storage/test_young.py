@@ -65,7 +65,7 @@ def test_a_reader_finds_what_was_there_when_it_began(
         elif part:
             lower = part.keys[-1] + b"\0"
     assert got == expected
-    assert view.count == len(events)
+    assert view.events == len(events)
     assert [record.first for record in view.commits()] == list(range(11, 11 + len(found[:seen])))
 
 
@@ -95,7 +95,7 @@ def test_a_view_is_refused_where_the_tables_have_moved_on() -> None:
     assert tables.view(NO_CHECKPOINT) is not None
     nothing = tables.view(Checkpoint(1, 0))
     assert nothing is not None
-    assert nothing.count == 0
+    assert nothing.events == 0
     assert tables.view(Checkpoint(2, 0)) is None
     tables.stored(1, None)
     assert tables.view(NO_CHECKPOINT) is None
@@ -105,7 +105,7 @@ def test_a_view_is_refused_where_the_tables_have_moved_on() -> None:
     assert tables.view(Checkpoint(1, 0)) is None
     seen = tables.view(Checkpoint(1, 2))
     assert seen is not None
-    assert (seen.count, seen.uncounted, list(seen.commits())) == (1, 0, [])
+    assert (seen.events, seen.uncounted, list(seen.commits())) == (1, 0, [])
 
 
 def test_carried_events_that_are_missing_are_damage() -> None:

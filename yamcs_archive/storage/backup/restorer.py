@@ -148,7 +148,9 @@ class Restorer:
         if self._rows:
             self._settle_rows()  # rows are not read
         lower = BEFORE_ALL if self._meta.horizon is None else time_bound(self._meta.horizon)
-        for slice_ in RangeReader(self._environment, RESTORE_ROWS_MAX).slices(lower, time_bound(meta.horizon)):
+        for slice_ in RangeReader(self._environment, RESTORE_ROWS_MAX).slices(
+            lower, time_bound(meta.horizon)
+        ):
             self._go_on()
             for events in _events_of(slice_):
                 self._count(events, -1)

@@ -17,7 +17,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import NamedTuple
 
-import lmdb
 import msgspec
 import numpy as np
 
@@ -45,7 +44,13 @@ from yamcs_archive.storage.format.source_states import SourceState, decode_sourc
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.changes import commit_of, cursor_after
-from yamcs_archive.storage.read.metadata import commit_pairs, decode_facts, head_commit, read_meta, seek_commit
+from yamcs_archive.storage.read.metadata import (
+    commit_pairs,
+    decode_facts,
+    head_commit,
+    read_meta,
+    seek_commit,
+)
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
 

@@ -75,7 +75,7 @@ def usage(environment: Environment, watch: ReaderWatch, now_s: float) -> Usage:
     """
     with environment.snapshot() as (transaction, young):
         databases = environment.databases
-        rows = young.count
+        rows = young.events
         blocks = transaction.stat(databases["blocks"])
         oldest_s = _look(environment, watch, now_s)
         info = environment.lmdb.info()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import Int64s, int64s
 from yamcs_archive.results import Fault
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, decode_commit
 from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.zone_maps import commit_filter

@@ -44,7 +44,7 @@ def check_quickly(environment: Environment, faults: Faults) -> dict[str, int]:
     """Read both ends of each sub-database, and return how many values were read of each."""
     read = {name: _check(environment, name, decode, faults) for name, decode in _DECODERS.items()}
     with environment.snapshot() as (_, young):
-        return {"rows": young.count, **read}
+        return {"rows": young.events, **read}
 
 
 def _check(

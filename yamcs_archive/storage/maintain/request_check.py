@@ -52,9 +52,7 @@ def check_requests(scope: VerifyScope) -> None:
         _note(scope, missing)
 
 
-def _missing(
-    scope: VerifyScope, snapshot: Snapshot, asked: dict[EventKey, bytes]
-) -> dict[EventKey, bytes]:
+def _missing(scope: VerifyScope, snapshot: Snapshot, asked: dict[EventKey, bytes]) -> dict[EventKey, bytes]:
     """Return the keys that are not stored, each with the key of its request's record."""
     ordered = sorted(asked)
     if not ordered:

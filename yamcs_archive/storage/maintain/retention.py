@@ -23,17 +23,16 @@ from yamcs_archive.limits import DAY_US, ODD_AFTER_US, ODD_BEFORE_US, ODD_SOURCE
 from yamcs_archive.results import OddTimes
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.format.commits import commit_key, decode_commit
+from yamcs_archive.storage.format.commits import Run, decode_commit
 from yamcs_archive.storage.format.keys import (
     BEFORE_ALL,
     BEYOND_ALL,
     TIME_BYTES,
-    decode_key,
     decode_times,
     time_bound,
 )
 from yamcs_archive.storage.format.zone_maps import ZoneMap, commit_filter
-from yamcs_archive.storage.read.metadata import head_commit
+from yamcs_archive.storage.read.metadata import head_commit, seek_commit
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.times import format_rfc3339
 
@@ -196,14 +195,14 @@ class Survey:
             self._take(slice_, 0, upto, error)
 
     def take_newer(self, reading: Reading, lower: bytes, upper: bytes, commits: range) -> None:
-        """Add the events of a range that these commits stored, which have records of their own."""
+        """Add the events of a range that these commits stored."""
         if not commits:
             return
-        for number, first, last in _runs_of(reading.environment, commits):
+        for lowest, greatest, run in _runs_of(reading.environment, commits):
             reader = RangeReader(reading.environment, reading.rows_max, cache=_Opener())
-            wanted = commit_filter(number, number)
-            for slice_ in reader.slices(max(lower, first), min(upper, last + b"\0"), wanted=wanted):
-                self._take(slice_, number, number, None)
+            wanted = commit_filter(lowest, greatest)
+            for slice_ in reader.slices(max(lower, run.first), min(upper, run.last + b"\0"), wanted=wanted):
+                self._take(slice_, lowest, greatest, None)
 
     def take_future(self, reading: Reading, lower: bytes, now: int) -> None:
         """Note the events from a bound on that are more than a day later than ``now``."""
@@ -261,15 +260,16 @@ def _columns_of(events: StoredVectors) -> tuple[Int64s, DictColumn, Int64s]:
     return events.times, events.sources, events.commits
 
 
-def _runs_of(environment: Environment, commits: range) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield the runs of new commits, each of which still has a record of its own, with its number."""
+def _runs_of(environment: Environment, commits: range) -> Iterator[tuple[int, int, Run]]:
+    """Yield the runs of new commits, each with the first and the last of its commits that are new."""
     with environment.snapshot() as (transaction, young):
         cursor = transaction.cursor(environment.databases["commits"])
-        pairs = list(cursor.iternext()) if cursor.set_range(commit_key(commits.start)) else []
+        pairs = list(cursor.iternext()) if seek_commit(cursor, commits.start) else []
         records = list(young.commits(commits.start))
     for record in (*(decode_commit(*pair) for pair in pairs), *records):
-        if record.last in commits:
-            yield from ((record.first, *run) for run in record.runs)
+        lowest, greatest = max(record.first, commits.start), min(record.last, commits.stop - 1)
+        if lowest <= greatest:
+            yield from ((lowest, greatest, run) for run in record.runs)
 
 
 class _Opener:

@@ -36,7 +36,6 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.interrupts import Hold, Signal, uninterrupted
 from yamcs_archive.storage.maintain import commit_packing, repair
 from yamcs_archive.storage.maintain.compaction import compact
-from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.maintain.groups import close_groups
 from yamcs_archive.storage.maintain.pruning import Deletion, Pruning
 from yamcs_archive.storage.maintain.retention import Reading, Rule
@@ -44,6 +43,7 @@ from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import read_meta
 from yamcs_archive.storage.write.block_steps import Step, put_steps
 from yamcs_archive.storage.write.checkpoint import TableImage, made_from
+from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
 from yamcs_archive.storage.young.memory_table import MemoryTable
@@ -81,7 +81,9 @@ class Maintenance:
         self._seen = writer.head, -options.rest_age_us  # the newest head, and since when it is that
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
         self._rested_head = 0  # the head when all that is done at rest was done
-        self._waits_since: int | None = None  # since when a table waits to be put, on that clock; None: none does
+        self._waits_since: int | None = (
+            None  # since when a table waits to be put, on that clock; None: none does
+        )
         self._repaired = False  # True after all blocks and zone maps that need it were rewritten
         self._damage = Damage()
         self._last_error: str | None = None
@@ -258,10 +260,13 @@ class Maintenance:
         with environment.read() as transaction:
             stored = partial(stored_block, transaction, environment.databases["blocks"])
             index = BlockIndex(
-                transaction.cursor(environment.databases["summaries"]), lambda first: Block(first, stored(first))
+                transaction.cursor(environment.databases["summaries"]),
+                lambda first: Block(first, stored(first)),
             )
             tables = [table] if carried is None else [carried, table]
-            return made_from(tables, table.last, index, stored, self._options, left_max, lambda: time.sleep(0))
+            return made_from(
+                tables, table.last, index, stored, self._options, left_max, lambda: time.sleep(0)
+            )
 
     def _rest(self) -> bool:
         """Do what is done at rest; return False if something was left for the next round."""
@@ -345,7 +350,9 @@ class Maintenance:
             except ArchiveError as error:
                 if not self._stopping.is_set():
                     self._put_off(error)
-            except Exception as error:  # a bug must not end this thread: nothing would be put into blocks any more
+            except (
+                Exception
+            ) as error:  # a bug must not end this thread: nothing would be put into blocks any more
                 self._put_off(error)
             else:
                 self._last_error = None

@@ -26,7 +26,7 @@ from yamcs_archive.results import Fault, Verification
 from yamcs_archive.storage.disk.environment import Environment, Snapshot
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Key, decode_key, encode_key, time_bound
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key, time_bound
 from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import ZoneMap

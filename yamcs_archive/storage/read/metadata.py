@@ -13,6 +13,7 @@ import msgpack
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment, Snapshot
 from yamcs_archive.storage.disk.lmdb_open import archive_error
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
     commit_key,
@@ -20,7 +21,6 @@ from yamcs_archive.storage.format.commits import (
     decode_commit,
     encode_commit,
 )
-from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import decode_zone_map
@@ -101,7 +101,7 @@ def commit_pairs(
     found, more = first_pairs(cursor, lower, upper, pairs_max)
     if more:
         return found, True
-    first = int.from_bytes(lower[:8].ljust(8, b"\0"), "big") + (len(lower) > 8)  # noqa: PLR2004  # bytes of a key
+    first = int.from_bytes(lower[:8].ljust(8, b"\0"), "big") + (len(lower) > 8)  # bytes of a key
     for record in young.commits(first):
         pair = encode_commit(record)
         if pair[0] >= upper:
@@ -134,7 +134,9 @@ def read_sources(environment: Environment) -> dict[str, SourceState]:
     with environment.snapshot() as (transaction, young):
         pairs = list(transaction.cursor(environment.databases["sources"]))
         changed = young.sources()
-    states = dict(decode_source(key, value) for key, value in pairs if key.decode(errors="replace") not in changed)
+    states = dict(
+        decode_source(key, value) for key, value in pairs if key.decode(errors="replace") not in changed
+    )
     if changed:
         states = dict(sorted([*states.items(), *changed.items()], key=itemgetter(0)))
     return {name: state for name, state in states.items() if state.greatest_number is not None}

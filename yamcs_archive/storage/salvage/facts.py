@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from yamcs_archive.errors import ArchiveError, DamagedError
-from yamcs_archive.storage.format.meta import decode_fact
 from yamcs_archive.storage.format.log_records import LogRecord
+from yamcs_archive.storage.format.meta import decode_fact
 from yamcs_archive.storage.format.requests import RequestRecord, decode_record
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map

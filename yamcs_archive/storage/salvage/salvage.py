@@ -131,7 +131,7 @@ class _Run:
     def _read_log(self, folder: Path, events: Events) -> None:
         """Read what the log of a generation has, after the checkpoint of its LMDB."""
         stored = self._facts.meta.get("checkpoint")
-        checkpoint = NO_CHECKPOINT if stored is None else Checkpoint(*stored)
+        checkpoint = Checkpoint(*stored) if isinstance(stored, list) else NO_CHECKPOINT
         for record in saved_records(folder, checkpoint, self._losses):
             if record.carried is not None and record.sequence == checkpoint.carried:
                 events.add_young(vectors_of(*record.carried))

@@ -76,7 +76,7 @@ def made_from(
         sources.update(table.sources)
         requests.update(table.requests)
         facts.update(table.facts)
-    if view.count:
+    if view.events:
         events = in_key_order(StoredVectors.concat([table.vectors() for table in tables if table.events]))
         pause()
         placed = place(events, index, value_of, options, left_max)
@@ -126,7 +126,9 @@ def _together(plans: Sequence[Plan]) -> Iterator[range]:
 
 
 def _packed(
-    records: Sequence[CommitRecord], events: StoredVectors, stretches: np.ndarray[tuple[int], np.dtype[np.int64]]
+    records: Sequence[CommitRecord],
+    events: StoredVectors,
+    stretches: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> Iterator[CommitRecord]:
     """Yield the records of neighbouring commits as one, with a run for each stretch that has events of them.
 

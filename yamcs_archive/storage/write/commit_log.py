@@ -182,5 +182,3 @@ class CommitLog:
         if self._end is not None:
             self._end.close()
             self._end = None
-
-

@@ -72,7 +72,9 @@ def place(
     """
     placed = Placed([], [], [], [], [])
     stretches = list(_stretches(events, index, placed))
-    late = [stretch for stretch in stretches if stretch.inside and not _is_due(stretch, stretch.inside, options)]
+    late = [
+        stretch for stretch in stretches if stretch.inside and not _is_due(stretch, stretch.inside, options)
+    ]
     room = left_max if sum(stretch.inside for stretch in late) <= left_max else left_max // 2
     leaving = set()
     for stretch in sorted(late, key=attrgetter("inside")):

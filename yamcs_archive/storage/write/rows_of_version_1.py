@@ -81,8 +81,8 @@ def _move(
         )
         placed = place(events, index, stored, options)
         steps = encoded(placed.plans)
-    for error in placed.damaged:
-        damaged(error)
+    for reason in placed.damaged:
+        damaged(reason)
     staying = {number for part in placed.left for number in part}
 
     def put(stored: WriteTransaction) -> bool:

@@ -20,8 +20,8 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
+from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import (
     CommitRecord,
     commit_key,
@@ -40,6 +40,7 @@ from yamcs_archive.storage.format.zone_maps import (
 )
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.writer_cache import LEAST_KEY, WriterCache
+
 
 class OverlapError(Exception):
     """A block would overlap another one: the store has changed after the block was made."""

@@ -49,7 +49,11 @@ class YoungEvents:
         new_place = {old: new for new, old in enumerate(places)}
         parts = []
         for table, own, indexes in self._parts:
-            kept = [(new_place[place], index) for place, index in zip(own, indexes, strict=True) if place in new_place]
+            kept = [
+                (new_place[place], index)
+                for place, index in zip(own, indexes, strict=True)
+                if place in new_place
+            ]
             if kept:
                 parts.append((table, [place for place, _ in kept], [index for _, index in kept]))
         return YoungEvents([self.keys[place] for place in places], parts)
@@ -102,7 +106,7 @@ class YoungView(NamedTuple):
     parts: tuple[tuple[MemoryTable, Extent], ...]
 
     @property
-    def count(self) -> int:
+    def events(self) -> int:
         """The number of events."""
         return sum([extent.events for _, extent in self.parts])
 
@@ -131,7 +135,11 @@ class YoungView(NamedTuple):
             [(table, keys, indexes, more)] = found
             return YoungEvents(keys, [(table, list(range(len(keys))), indexes)]), more
         merged = sorted(
-            ((key, index, nth) for nth, (_, keys, indexes, _) in enumerate(found) for key, index in zip(keys, indexes, strict=True)),
+            (
+                (key, index, nth)
+                for nth, (_, keys, indexes, _) in enumerate(found)
+                for key, index in zip(keys, indexes, strict=True)
+            ),
             reverse=descending,
         )
         followed |= len(merged) > events_max
