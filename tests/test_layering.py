@@ -52,6 +52,8 @@ Within storage:
       |
     disk                      <- the files, and LMDB's rules
       |
+    young                     <- what the log has and LMDB does not, in memory; pure
+      |
     format                    <- events <-> bytes; pure: no lmdb
       |
     failpoints, interrupts    <- leaves: known everywhere, and knowing nothing of the engine
@@ -89,6 +91,7 @@ STORAGE = [
     "storage.failpoints",
     "storage.interrupts",
     "storage.format",
+    "storage.young",
     "storage.disk",
     "storage.read",
     "storage.write",
@@ -129,14 +132,15 @@ BELOW = {
     "storage.failpoints": set[str](),
     "storage.interrupts": {"errors"},
     "storage.format": MODEL | NUMPY,
-    "storage.disk": MODEL | NUMPY | {*STORAGE[:3]},
-    "storage.read": MODEL | NUMPY | {"filter", *STORAGE[:4]},
-    "storage.write": MODEL | NUMPY | {*STORAGE[:5]},
-    "storage.maintain": MODEL | NUMPY | {*STORAGE[:6]},
-    "storage.salvage": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.backup": MODEL | NUMPY | {*STORAGE[:7]},
-    "storage.event_store": MODEL | NUMPY | {*STORAGE[:9]},
-    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:10]},
+    "storage.young": MODEL | NUMPY | {*STORAGE[:3]},
+    "storage.disk": MODEL | NUMPY | {*STORAGE[:4]},
+    "storage.read": MODEL | NUMPY | {"filter", *STORAGE[:5]},
+    "storage.write": MODEL | NUMPY | {*STORAGE[:6]},
+    "storage.maintain": MODEL | NUMPY | {*STORAGE[:7]},
+    "storage.salvage": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.backup": MODEL | NUMPY | {*STORAGE[:8]},
+    "storage.event_store": MODEL | NUMPY | {*STORAGE[:10]},
+    "storage.lmdb_store": MODEL | NUMPY | {*STORAGE[:11]},
     "results": LOWEST | {"event"},
     "chunked_append": MODEL | ENGINE,
     "gathering": LOWEST | {"event", "storage", "storage.interrupts"},

@@ -149,20 +149,20 @@ in its late part."""
 # Young events and compaction
 
 TABLE_EVENTS_MAX = 15_000
-"""Most events of a memory table, unless one commit has more: then it is put into blocks. Replaying them takes some
-100 ms, and they fill three blocks."""
+"""Most events of a memory table, unless one commit has more: then it is put into blocks. Replaying them takes
+some 100 ms, and they fill three blocks."""
 TABLE_BYTES_MAX = 8 << 20
 """Most bytes of memory of a memory table, likewise."""
 LATE_EVENTS_MAX = 50_000
-"""Most late events that a checkpoint leaves out of blocks: replaying them takes some 50 ms. More are put into the
-blocks that get the most of them."""
+"""Most late events that a checkpoint leaves out of blocks: replaying them takes some 50 ms. More are put into
+the blocks that get the most of them."""
 TABLE_EVENTS_LEFT_MAX = 256
 """Most young events that stay in the log at rest and at close: a single event each minute must not rewrite a
 block of thousands."""
 
 REST_AGE_US = 60_000_000
-"""Age of the newest commit from which on an instance rests, in microseconds: then young events go into blocks, and
-records of commits are packed."""
+"""Age of the newest commit from which on an instance rests, in microseconds: then young events go into
+blocks, and records of commits are packed."""
 
 CARRIED_VALUES_MAX = 10_000
 """Largest number of values that a compaction carries to the new generation in one transaction: it bounds the

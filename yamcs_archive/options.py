@@ -73,7 +73,9 @@ class Options:
     run_events_min: int = RUN_EVENTS_MIN
     """Fewest new events in a run that are written as blocks at once."""
     table_events_max: int = TABLE_EVENTS_MAX
-    """Largest number of young events in a memory table, unless one commit has more: then they are put into blocks."""
+    """Largest number of young events in a memory table, unless one commit has more: then they are put into
+    blocks.
+    """
     late_share: int = LATE_SHARE
     """A block is rewritten once one in this many of its events is late; until then the late events are stored
     in its late part."""
@@ -82,7 +84,9 @@ class Options:
     late_events_max: int = LATE_EVENTS_MAX
     """Largest number of late events that are carried in the log, until their blocks are rewritten."""
     rest_age_us: int = REST_AGE_US
-    """Age of the newest commit, in microseconds, from which on the instance rests, and young events go into blocks."""
+    """Age of the newest commit, in microseconds, from which on the instance rests, and young events go into
+    blocks.
+    """
     maintenance: bool = True
     """Whether young events are put into blocks in the background."""
     keep_days: int | None = None

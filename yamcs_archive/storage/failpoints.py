@@ -18,8 +18,9 @@ GROUP_COMMIT_POINTS = (
     "after-commit",
     "before-answer",
 )
-"""The points of a group commit, in the order in which they are reached: "log-segment-made" only if the record is
-the first one of a segment. A large run in order is put into blocks instead of the log, and passes BULK_POINTS."""
+"""The points of a group commit, in the order in which they are reached: "log-segment-made" only if the record
+is the first one of a segment. A large run in order is put into blocks instead of the log, and passes
+BULK_POINTS."""
 
 RECOVERY_POINTS = ("log-segment-made", "log-carried", "log-written", "log-synced", "log-segment-removed")
 """The points of the recovery of a log with a record in doubt, likewise."""

@@ -134,7 +134,12 @@ class LmdbStore:
             )
             self._meta = read_meta(self._environment)  # the log may have a newer fact
             self._maintenance = Maintenance(
-                self._environment, self._writer, self._options, instance.name, self._horizon_moved, due
+                self._environment,
+                self._writer,
+                self._options,
+                instance.name,
+                horizon_moved=self._horizon_moved,
+                due=due,
             )
             self._readers = self._maintenance.readers
         except BaseException as error:

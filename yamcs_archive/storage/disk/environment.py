@@ -15,8 +15,9 @@ This module follows these rules of LMDB, so that no other has to:
    transaction, *then* looks at ``CURRENT``, and begins again if that names another generation: in the other
    order it could miss events that were acknowledged in between. ``lmdb``, ``databases`` and ``path`` belong
    to one generation: read them within the transaction.
-7. Events are in LMDB or in the memory tables, and a snapshot has both: it begins its transaction, *then* takes
-   what follows the checkpoint that the transaction sees, and begins again if the tables have moved past it.
+7. Events are in LMDB or in the memory tables, and a snapshot has both: it begins its transaction, *then*
+   takes what follows the checkpoint that the transaction sees, and begins again if the tables have moved past
+   it.
 """
 
 from __future__ import annotations
@@ -143,7 +144,8 @@ class LazyRead:
             self._read = _Read(self._environment)
             return self._read._begin(self._frame)
         transaction = self._read._reader.transaction
-        assert transaction is not None
+        if transaction is None:
+            raise RuntimeError("it has ended")
         return transaction
 
     def __exit__(

@@ -41,7 +41,9 @@ class FoundLog(NamedTuple):
     place: Place
     """Behind the last record."""
     link: Place
-    """Where a new segment's header says that the log ends before it, if the doubtful record is written anew."""
+    """Where a new segment's header says that the log ends before it, if the doubtful record is written
+    anew.
+    """
     doubtful: Framed | None
     """The last record, if it may not be on the medium."""
     kept: list[int]
@@ -58,8 +60,9 @@ class _Segment(NamedTuple):
 def read_log(folder: Path, checkpoint: int, *, acknowledged: bool = False) -> FoundLog:
     """Return the records after those up to ``checkpoint``, and where they end.
 
-    ``acknowledged``, for readers beside a writer: what lies beyond the acknowledged end is not looked at, unless
-    that is not known. Raises DamagedError for a record that is damaged, LogGoneError where some are missing.
+    ``acknowledged``, for readers beside a writer: what lies beyond the acknowledged end is not looked at,
+    unless that is not known. Raises DamagedError for a record that is damaged, LogGoneError where some are
+    missing.
     """
     end = read_end(folder)  # first: what is acknowledged after this is behind what is read
     try:

@@ -1,8 +1,10 @@
-"""The files of a commit log: segments that are full of zeros before they are written, and the acknowledged end.
+"""The files of a commit log: segments that are full of zeros before they are written, and the acknowledged
+end.
 
-1. Records are written over zeros that are on the medium already, so a sync has data to write and nothing else:
-   10 KB took 191 us so, 426 in a file that grows. Zeros are written in steps of 256 KiB, because 4 MiB at once
-   would hold up a commit for 10 ms. Large records get their space allocated instead, for the same reason.
+1. Records are written over zeros that are on the medium already, so a sync has data to write and nothing
+   else: 10 KB took 191 us so, 426 in a file that grows. Zeros are written in steps of 256 KiB, because 4 MiB
+   at once would hold up a commit for 10 ms. Large records get their space allocated instead, for the same
+   reason.
 2. Space is taken before a byte of a record is written. If there is none, nothing was written.
 3. A file's name is durable before a record in it is acknowledged.
 4. Errors are OSErrors: the caller knows whether anything was written (:mod:`~yamcs_archive.storage.write`).
@@ -11,6 +13,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.storage.failpoints import failpoint
@@ -19,7 +22,9 @@ from yamcs_archive.storage.format.log_segments import END_BYTES, LogEnd, decode_
 SEGMENT_STEP_BYTES = 256 << 10
 """Bytes by which a segment is filled with zeros at a time: a few milliseconds of writing."""
 _ALLOCATED_MIN_BYTES = 64 << 10
-"""Bytes of a record from which on its space is allocated, not filled with zeros: its own bytes take longer."""
+"""Bytes of a record from which on its space is allocated, not filled with zeros: its own bytes take
+longer.
+"""
 _PREFIX, _END_NAME = "log-", "log.end"
 _MODE = 0o666
 """Before the umask, as LMDB's files have it."""
@@ -56,7 +61,9 @@ class SegmentFile:
             self._named = True
 
     def write(self, data: bytes, offset: int) -> None:
-        """Write data into reserved space, and sync it. After an OSError nobody knows what is on the medium."""
+        """Write data into reserved space, and sync it. After an OSError nobody knows what is on the
+        medium.
+        """
         _write(self._descriptor, data, offset)
         failpoint("log-written")
         os.fdatasync(self._descriptor)
@@ -122,10 +129,8 @@ def read_segment(folder: Path, number: int, start: int = 0, size: int = -1) -> m
 def remove_segments(folder: Path, numbers: list[int]) -> None:
     """Remove segments; those that are gone already do not matter. Their names need not be gone durably."""
     for number in numbers:
-        try:
+        with suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, f"{_PREFIX}{number}"))
-        except FileNotFoundError:
-            pass
         failpoint("log-segment-removed")
 
 

@@ -1,7 +1,8 @@
-"""The log as a process reads it that does not write it: up to the acknowledged end, into a memory table of its own.
+"""The log as a process reads it that does not write it: up to the acknowledged end, into a memory table of
+its own.
 
-1. A view is made for the checkpoint that a read transaction sees. If the log does not begin there any more, there is
-   no view: the reader begins a new transaction, which sees a later checkpoint.
+1. A view is made for the checkpoint that a read transaction sees. If the log does not begin there any more,
+   there is no view: the reader begins a new transaction, which sees a later checkpoint.
 2. What was read before is kept while the checkpoint is the same; only new records are read.
 3. While nobody writes, all valid records are shown if no acknowledged end is known.
 """

@@ -1,7 +1,8 @@
 """The rows of version 1 as young events, for a process that may not put them into blocks.
 
-Rows were events in LMDB, one by one: young ones and late ones. Their commits and source states are in LMDB too, as
-those of carried events are. Nobody writes rows any more, so they are read once for each state of LMDB that has some.
+Rows were events in LMDB, one by one: young ones and late ones. Their commits and source states are in LMDB
+too, as those of carried events are. Nobody writes rows any more, so they are read once for each state of LMDB
+that has some.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Events as columns <-> one msgpack value, the form of events in a log; pure.
 
-1. Any number of complete events, one or thousands, in any order. Integers are bins as memory holds them, little
-   end first, texts of which few are distinct a table and its codes, the rest arrays. So events cost a
+1. Any number of complete events, one or thousands, in any order. Integers are bins as memory holds them,
+   little end first, texts of which few are distinct a table and its codes, the rest arrays. So events cost a
    function call for each column, and a few bytes more than their texts.
 2. The commit's number is not in it: all events of one value belong to one commit, or to none yet.
 3. Every length and every code is checked before it is used; what breaks a rule is a ValueError.
@@ -32,7 +32,9 @@ class TextTable(msgspec.Struct, array_like=True, gc=False):
 
     values: list[str | None]
     codes: bytes
-    """The index of each event's value: a byte each, or 4 if there are more than 256; none if it is always 0."""
+    """The index of each event's value: a byte each, or 4 if there are more than 256; none if it is always
+    0.
+    """
 
 
 class EventColumns(msgspec.Struct, array_like=True, gc=False):

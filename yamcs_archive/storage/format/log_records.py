@@ -1,11 +1,11 @@
 """What a commit decided <-> the payload of a record of the commit log; pure.
 
-1. A record has all that replay needs, and replay decides nothing: events with their numbers, the source states
-   after them, new request ids, changed facts of the instance.
+1. A record has all that replay needs, and replay decides nothing: events with their numbers, the source
+   states after them, new request ids, changed facts of the instance.
 2. A record is one sync. Most have one commit; a page that is taken over from another archive has several, and
    request ids of events that were stored before have none.
-3. The decoder trusts nothing: what is not of the form is DamagedError. The checksum is checked before, with the
-   frame around the payload (:mod:`log_segments`).
+3. The decoder trusts nothing: what is not of the form is DamagedError. The checksum is checked before, with
+   the frame around the payload (:mod:`log_segments`).
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ class LogRecord(NamedTuple):
     facts: Sequence[Pair] = ()
     """Changed facts of the instance, as they are stored."""
     carried: Carried | None = None
-    """Events of earlier records, which a checkpoint left out of blocks. The record has nothing else then, and counts
-    only if that checkpoint names it."""
+    """Events of earlier records, which a checkpoint left out of blocks. The record has nothing else then, and
+    counts only if that checkpoint names it."""
 
 
 class _Commit(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -104,7 +104,8 @@ def encode_payload(record: LogRecord) -> bytes:
     >>> record = LogRecord(7, [LoggedCommit(5, 9, events, [(0, 0)])], [("S", SourceState(1, 2, 1))])
     >>> found = decode_payload(7, encode_payload(record))
     >>> found.commits[0].record == record.commits[0].record, found.sources
-    (True, [('S', SourceState(events=1, greatest_number=2, greatest_time=1, duplicates=0, conflicts=0, expired=0))])
+    (True, [('S', SourceState(events=1, greatest_number=2, greatest_time=1, duplicates=0, conflicts=0,
+    expired=0))])
     """
     commits = [
         (

@@ -2,10 +2,10 @@
 
 1. A segment is a header and records, followed by zeros. Its epoch is random, and every record names it, so
    neither stale bytes of the medium nor a message that looks like a record can pass for one.
-2. A record is valid by itself if its epoch and its checksum are right. It continues the log if it also has the
-   sequence number that is due and the checksum of the record before it.
-3. A record is written after the one before it was synced. So where no record continues the log, a valid one of
-   the same epoch behind that place is proof of damage; else it is the end, torn or not.
+2. A record is valid by itself if its epoch and its checksum are right. It continues the log if it also has
+   the sequence number that is due and the checksum of the record before it.
+3. A record is written after the one before it was synced. So where no record continues the log, a valid one
+   of the same epoch behind that place is proof of damage; else it is the end, torn or not.
 4. No length is trusted before the checksum over it was found right.
 """
 
@@ -74,7 +74,9 @@ class SegmentHeader(NamedTuple):
 
 
 def decode_header(data: bytes | memoryview, number: int) -> SegmentHeader | None:
-    """Return the header of the segment of that number, or None if there are only zeros. Raises DamagedError."""
+    """Return the header of the segment of that number, or None if there are only zeros. Raises
+    DamagedError.
+    """
     head = bytes(data[:HEADER_BYTES])
     if not any(head):
         return None

@@ -21,8 +21,8 @@ from yamcs_archive.storage.format.commits import LINEAGE_BYTES
 FORMAT_VERSION = 2
 """Changes with every change of the stored bytes; see ``docs/format.md``."""
 ROWS_VERSION = 1
-"""The version in which young and late events were rows; a writer puts them into blocks and makes it the present
-one."""
+"""The version in which young and late events were rows; a writer puts them into blocks and makes it the
+present one."""
 
 _CHECKSUMMED = Checksummed("meta")
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.]{0,30}")

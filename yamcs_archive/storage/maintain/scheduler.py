@@ -1,12 +1,14 @@
-"""Background maintenance: checkpoints, groups of blocks, packed commit records, expiry of request ids, pruning.
+"""Background maintenance: checkpoints, groups of blocks, packed commit records, expiry of request ids,
+pruning.
 
 1. A thread wakes once a second, or when a memory table is full, and uses at most 5 % of the time, except for
    checkpoints, which must keep up with the commits.
-2. A full table is put into blocks at once. When nothing was committed for the resting age, what is young is put
-   into blocks too, if it is more than a few events.
-3. The age of a commit is measured by a monotonic clock: the head is recorded each second with its time on that clock.
-   The time in a commit's record is not used: the archive's clock may be set, and a mirror's records have the times of
-   another archive. The age of a request id is measured by the archive's clock, because ids outlive an opening.
+2. A full table is put into blocks at once. When nothing was committed for the resting age, what is young is
+   put into blocks too, if it is more than a few events.
+3. The age of a commit is measured by a monotonic clock: the head is recorded each second with its time on
+   that clock. The time in a commit's record is not used: the archive's clock may be set, and a mirror's
+   records have the times of another archive. The age of a request id is measured by the archive's clock,
+   because ids outlive an opening.
 4. Damage is logged once. An error that delays a checkpoint is logged again only after it has changed.
 5. A compaction runs on request, on a thread that gets no interrupt, and so does pruning. One lock keeps
    checkpoints, pruning and compaction from running at the same time: each waits for its turn.
@@ -42,7 +44,7 @@ from yamcs_archive.storage.maintain.retention import Reading, Rule
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import read_meta
 from yamcs_archive.storage.write.block_steps import Step, put_steps
-from yamcs_archive.storage.write.checkpoint import TableImage, made_from
+from yamcs_archive.storage.write.checkpoint import KnownBlocks, TableImage, made_from
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
@@ -63,10 +65,13 @@ class Maintenance:
         writer: Writer,
         options: Options,
         name: str,
+        *,
         horizon_moved: Callable[[], None],
         due: Signal,
     ) -> None:
-        """``horizon_moved`` is called after the prune horizon has moved, or may have; ``due`` tells of a full table."""
+        """``horizon_moved`` is called after the prune horizon has moved, or may have; ``due`` tells of a full
+        table.
+        """
         self._due = due
         self._name = name
         self._tell_horizon_moved = horizon_moved
@@ -251,7 +256,9 @@ class Maintenance:
             self._put(table, self._options.late_events_max)
 
     def _put(self, table: MemoryTable, left_max: int) -> bool:
-        """Put a frozen table into LMDB; False if it must be planned anew, or was put by the writer meanwhile."""
+        """Put a frozen table into LMDB; False if it must be planned anew, or was put by the writer
+        meanwhile.
+        """
         return self._writer.put_table(table, self._made(table, left_max))
 
     def _made(self, table: MemoryTable, left_max: int) -> TableImage:
@@ -265,7 +272,12 @@ class Maintenance:
             )
             tables = [table] if carried is None else [carried, table]
             return made_from(
-                tables, table.last, index, stored, self._options, left_max, lambda: time.sleep(0)
+                tables,
+                table.last,
+                KnownBlocks(index, stored),
+                self._options,
+                left_max=left_max,
+                pause=lambda: time.sleep(0),
             )
 
     def _rest(self) -> bool:

@@ -228,7 +228,9 @@ class _Run:
             seen.greatest_time = max(seen.greatest_time, moment)
 
     def _pass_over(self, lower: bytes, error: DamagedError) -> bytes:
-        """Note a block that cannot be found, read the young events up to the next one, and return its first key."""
+        """Note a block that cannot be found, read the young events up to the next one, and return its first
+        key.
+        """
         with self._environment.read() as transaction:
             blocks = self._environment.databases["blocks"]
             index = BlockIndex(

@@ -95,7 +95,9 @@ def head_number(environment: Environment, snapshot: Snapshot) -> int:
 def commit_pairs(
     environment: Environment, snapshot: Snapshot, lower: bytes, upper: bytes, pairs_max: int
 ) -> tuple[list[Pair], bool]:
-    """Return the first commit records with ``lower <= key < upper``, as stored, and whether there may be more."""
+    """Return the first commit records with ``lower <= key < upper``, as stored, and whether there may be
+    more.
+    """
     transaction, young = snapshot
     cursor = transaction.cursor(environment.databases["commits"])
     found, more = first_pairs(cursor, lower, upper, pairs_max)

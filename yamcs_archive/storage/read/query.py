@@ -1,7 +1,7 @@
 """Reading in key order: of each slice, young events and block are merged, and only wanted ones are built.
 
-The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once: from a
-memory table or from a block, as it is when its slice is read.
+The order of keys is strict: no event comes twice. An event that is stored throughout a scan comes once: from
+a memory table or from a block, as it is when its slice is read.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.young.views import YoungEvents
 
 _FIRST_YOUNG = 64
-"""Most young events of the first slice, so that a page of a few events costs little; each slice doubles it."""
+"""Most young events of the first slice, so that a page of a few events costs little; each slice doubles
+it.
+"""
 
 
 class Slice(NamedTuple):

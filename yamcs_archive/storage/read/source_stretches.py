@@ -1,7 +1,7 @@
 """When each source was heard: stretches of its events without a long pause, from keys alone.
 
-1. Only the keys of young events and the key frames of blocks are decoded. Nothing is estimated: zone maps serve to pass over
-   blocks without a wanted source, not to count.
+1. Only the keys of young events and the key frames of blocks are decoded. Nothing is estimated: zone maps
+   serve to pass over blocks without a wanted source, not to count.
 2. Stretches come in the order of their last event, then of source: so a stretch is returned as soon as no
    event can extend it, and at most one for each source is kept.
 3. No transaction is held between two stretches.

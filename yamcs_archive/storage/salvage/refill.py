@@ -52,7 +52,12 @@ class Refill:
             fill_new(self._environment, meta)
             self._writer = Writer(self._environment, options, meta.instance, _ignore)
             self._maintenance = Maintenance(
-                self._environment, self._writer, options, meta.instance, lambda: None, Signal()
+                self._environment,
+                self._writer,
+                options,
+                meta.instance,
+                horizon_moved=lambda: None,
+                due=Signal(),
             )
         except BaseException:
             self.close()

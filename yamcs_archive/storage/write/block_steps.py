@@ -1,9 +1,10 @@
 """Steps that change blocks: each replaces a block, or puts new ones; planned anywhere, stored by the writer.
 
-1. New blocks are planned and encoded outside the writer's transaction. The writer first checks that a block that is
-   replaced is still the one from which the step was made; if not, the step is dropped, and planned anew.
-2. Each new block is read back in full and compared with its events before the writer gets it, because the other
-   copies of these events are deleted next. If the block differs, they are kept.
+1. New blocks are planned and encoded outside the writer's transaction. The writer first checks that a block
+   that is replaced is still the one from which the step was made; if not, the step is dropped, and planned
+   anew.
+2. Each new block is read back in full and compared with its events before the writer gets it, because the
+   other copies of these events are deleted next. If the block differs, they are kept.
 """
 
 from __future__ import annotations
@@ -75,7 +76,9 @@ def encoded(plans: list[Plan]) -> list[Step]:
 
 
 def encoded_if_sound(plans: list[Plan], damaged: Callable[[DamagedError], None]) -> list[Step]:
-    """Encode plans that only put stored events in another form; those that cannot be are left out, and told."""
+    """Encode plans that only put stored events in another form; those that cannot be are left out, and
+    told.
+    """
     try:
         return encoded(plans)
     except (RuntimeError, DamagedError) as error:

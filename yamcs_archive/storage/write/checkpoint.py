@@ -1,10 +1,11 @@
 """A checkpoint: memory tables become blocks, commit records, source states and request ids in LMDB.
 
-1. A table goes into LMDB whole, in one transaction, which also moves the number of the last record that LMDB has. A
-   crash leaves the table in the log, or in LMDB. Late events may be left out of blocks: before that transaction the
-   log gets a record that carries them, and the transaction names it.
-2. Blocks are planned and encoded from a state of LMDB that may have changed until they are put. So the transaction
-   checks that the blocks that it replaces are unchanged; if not, nothing is stored, and the plan is made anew.
+1. A table goes into LMDB whole, in one transaction, which also moves the number of the last record that LMDB
+   has. A crash leaves the table in the log, or in LMDB. Late events may be left out of blocks: before that
+   transaction the log gets a record that carries them, and the transaction names it.
+2. Blocks are planned and encoded from a state of LMDB that may have changed until they are put. So the
+   transaction checks that the blocks that it replaces are unchanged; if not, nothing is stored, and the plan
+   is made anew.
 3. The records of commits are packed as they are put: a thousand commits in one record.
 """
 
@@ -34,6 +35,14 @@ from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import YoungView
 
 
+class KnownBlocks(NamedTuple):
+    """How stored blocks are found, in one transaction."""
+
+    by_key: BlockIndex
+    value_of: Callable[[bytes], bytes]
+    """Returns the bytes of the block with a first key."""
+
+
 class TableImage(NamedTuple):
     """All that tables put into LMDB, and what is left of them."""
 
@@ -53,16 +62,17 @@ class TableImage(NamedTuple):
 def made_from(
     tables: Sequence[MemoryTable],
     last: int,
-    index: BlockIndex,
-    value_of: Callable[[bytes], bytes],
+    blocks: KnownBlocks,
     options: Options,
+    *,
     left_max: int,
     pause: Callable[[], None] = lambda: None,
 ) -> TableImage:
-    """Return what tables, which have no more records added meanwhile, put into LMDB; ``last`` is their last record.
+    """Return what tables, which have no more records added meanwhile, put into LMDB; ``last`` is their last
+    record.
 
-    ``index`` and ``value_of`` find stored blocks; up to ``left_max`` late events are left out; ``pause`` is called
-    between two steps.
+    Up to ``left_max`` late events are left out; ``pause`` is
+    called between two steps.
     """
     view = YoungView(tuple((table, table.extent) for table in tables))
     steps: list[Step] = []
@@ -79,7 +89,7 @@ def made_from(
     if view.events:
         events = in_key_order(StoredVectors.concat([table.vectors() for table in tables if table.events]))
         pause()
-        placed = place(events, index, value_of, options, left_max)
+        placed = place(events, blocks.by_key, blocks.value_of, options, left_max)
         damaged = placed.damaged
         staying = list(placed.left)
         for part in _together(placed.plans):
@@ -116,7 +126,9 @@ def _encoded(
 
 
 def _together(plans: Sequence[Plan]) -> Iterator[range]:
-    """Yield the indexes of plans, some at a time: what is encoded together takes memory, and time without a pause."""
+    """Yield the indexes of plans, some at a time: what is encoded together takes memory, and time without a
+    pause.
+    """
     start = size_bytes = 0
     for at, plan in enumerate(plans, 1):
         size_bytes += plan.text_bytes

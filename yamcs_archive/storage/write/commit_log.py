@@ -1,11 +1,11 @@
 """The commit log as the writer has it: recovery, appending, segments that come and go.
 
 1. A record is acknowledged after its sync, never before. One record at a time is under way.
-2. After a failure, or an interrupt, nothing is appended before :meth:`CommitLog.recover` has succeeded: it writes
-   a record that is in doubt anew, into a segment whose header leaves the old one out. The segment in which the
-   failure was is never written again; nor is any of an earlier opening.
-3. Space is taken before a record is written. Where there is none, OutOfSpaceError is raised, nothing was written,
-   and the next append may succeed.
+2. After a failure, or an interrupt, nothing is appended before :meth:`CommitLog.recover` has succeeded: it
+   writes a record that is in doubt anew, into a segment whose header leaves the old one out. The segment in
+   which the failure was is never written again; nor is any of an earlier opening.
+3. Space is taken before a record is written. Where there is none, OutOfSpaceError is raised, nothing was
+   written, and the next append may succeed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.storage.disk.file_system import os_errors_translated
-from yamcs_archive.storage.disk.log_chain import FoundLog, read_log
+from yamcs_archive.storage.disk.log_chain import read_log
 from yamcs_archive.storage.disk.log_files import (
     EndFile,
     SegmentFile,
@@ -29,6 +29,7 @@ from yamcs_archive.storage.format.log_segments import (
     FRAME_BYTES,
     HEADER_BYTES,
     NOWHERE,
+    Framed,
     LogEnd,
     Place,
     SegmentHeader,
@@ -80,16 +81,15 @@ class CommitLog:
         self._place, self._numbers = found.link, list(found.kept)
         self.sequence = found.sequence
         if found.doubtful is not None:
-            self._carry(found)
+            self._carry(found.doubtful)
         self._publish()
         remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
         return records
 
-    def _carry(self, found: FoundLog) -> None:
-        """Write the doubtful record anew."""
-        assert found.doubtful is not None
-        self.sequence = found.doubtful.sequence - 1
-        payload = bytes(found.doubtful.payload)
+    def _carry(self, doubtful: Framed) -> None:
+        """Write a doubtful record anew."""
+        self.sequence = doubtful.sequence - 1
+        payload = bytes(doubtful.payload)
         file, header = self._next_segment(len(payload))
         failpoint("log-carried")
         self._write(file, header, payload)
@@ -98,8 +98,8 @@ class CommitLog:
     def append(self, payload: bytes) -> int:
         """Write a record, durably; return its number.
 
-        Raises OutOfSpaceError, or another UnavailableError, if nothing was written, and LogWriteError if that is
-        not known.
+        Raises OutOfSpaceError, or another UnavailableError, if nothing was written, and LogWriteError if that
+        is not known.
         """
         size = FRAME_BYTES + len(payload)
         header: SegmentHeader | None = None

@@ -1,14 +1,16 @@
 """The commits of an instance's one writer, and the facts that it carries from one to the next.
 
 1. Only one thread at a time uses it: :mod:`writer` sees to that.
-2. A group is committed by one record of the commit log: events, source states and request ids together, so a crash
-   leaves all of the group or nothing. A large run in order is put into blocks at once, by one LMDB transaction.
-3. LMDB has what the records up to the checkpoint say, and the log what follows. A transaction that changes events,
-   commits or source states takes the memory tables along, and moves the checkpoint to the newest record.
+2. A group is committed by one record of the commit log: events, source states and request ids together, so a
+   crash leaves all of the group or nothing. A large run in order is put into blocks at once, by one LMDB
+   transaction.
+3. LMDB has what the records up to the checkpoint say, and the log what follows. A transaction that changes
+   events, commits or source states takes the memory tables along, and moves the checkpoint to the newest
+   record.
 4. The carried facts (head, source states, tables) change only after the record was synced.
 5. Out of space: nothing is stored, and the next group is tried afresh. After any other failure, of a commit
-   or of a step that follows it, the outcome is unknown: the environment is opened anew, the log is recovered, and
-   the facts are read back.
+   or of a step that follows it, the outcome is unknown: the environment is opened anew, the log is recovered,
+   and the facts are read back.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.block_steps import encoded, put_steps
-from yamcs_archive.storage.write.checkpoint import TableImage, made_from, put
+from yamcs_archive.storage.write.checkpoint import KnownBlocks, TableImage, made_from, put
 from yamcs_archive.storage.write.commit_log import CommitLog
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
@@ -121,8 +123,8 @@ class Committer:
         stored: Callable[[], None],
         full: Callable[[], None] = lambda: None,
     ) -> None:
-        """``stored`` is called after each commit that stored something, ``full`` when a table is to be put into
-        LMDB; both must return at once."""
+        """``stored`` is called after each commit that stored something, ``full`` when a table is to be put
+        into LMDB; both must return at once."""
         self._environment = environment
         self._tell_stored, self._tell_full = stored, full
         self._options = options
@@ -181,7 +183,8 @@ class Committer:
 
         Raises OutOfSpaceError, OutcomeUnknownError, and any other :class:`ArchiveError` of reading.
         With ``alone``, for a thread that may be interrupted at any step, it writes one record, or makes one
-        transaction, and does nothing else: it raises HandOver where nothing is stored, and CommitFailed for :meth:`outcome_after`.
+        transaction, and does nothing else: it raises HandOver where nothing is stored, and CommitFailed for
+        :meth:`outcome_after`.
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
@@ -257,7 +260,9 @@ class Committer:
         return self._put_image(image)
 
     def checkpoint_all(self, left_max: int = 0) -> None:
-        """Put all young events into LMDB, now, but for ``left_max`` late ones, and those that damage keeps out."""
+        """Put all young events into LMDB, now, but for ``left_max`` late ones, and those that damage keeps
+        out.
+        """
         self._refresh()
         if not self.tables.any:
             return
@@ -266,7 +271,8 @@ class Committer:
         with LazyRead(self._environment) as read:
             blocks = self._stored(read).blocks
             tables = self.tables.before_growing
-            image = made_from(tables, last, blocks.index, blocks.value, self._options, left_max)
+            known = KnownBlocks(blocks.index, blocks.value)
+            image = made_from(tables, last, known, self._options, left_max=left_max)
         if not self._put_image(image):
             raise AssertionError("blocks have changed while the writer had its turn")
 
@@ -303,14 +309,18 @@ class Committer:
             remove_segments(self._environment.path, segments)
 
     def _make_room(self, *, alone: bool = False) -> None:
-        """Put tables into LMDB, if both are full: whoever should have done it was too slow, or is not there."""
+        """Put tables into LMDB, if both are full: whoever should have done it was too slow, or is not
+        there.
+        """
         if self.tables.frozen is not None and is_full(self.tables.growing, self._options.table_events_max):
             if alone:
                 raise HandOver
             self.checkpoint_all(self._options.late_events_max)
 
     def run_with_everything(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
-        """Run something in a transaction after all that is young was put into LMDB; see :meth:`run_in_transaction`."""
+        """Run something in a transaction after all that is young was put into LMDB; see
+        :meth:`run_in_transaction`.
+        """
         self.checkpoint_all()
         return self.run_in_transaction(run)
 
@@ -482,8 +492,8 @@ class Committer:
         )
 
     def _put_bulk(self, groups: list[Group], number: int, record: LogRecord, *, alone: bool) -> None:
-        """Put a large run into blocks at once. What is young goes there first: LMDB has no commit without those
-        before it."""
+        """Put a large run into blocks at once. What is young goes there first: LMDB has no commit without
+        those before it."""
         if self.tables.any:
             if alone:
                 raise HandOver

@@ -1,6 +1,7 @@
 """Idempotency keys: a retry of a request with an id gets the same answer as its first attempt.
 
-1. The record of a request is stored in the same record of the log as its events: either both are stored or neither.
+1. The record of a request is stored in the same record of the log as its events: either both are stored or
+   neither.
 2. A record is also stored if the event is a duplicate of a stored one. None is stored for a refused event
    (conflict or expired), which may be sent again with the same id, even with other content.
 3. The event of a retry is replaced by the event that the first attempt stored. So it is found to be a

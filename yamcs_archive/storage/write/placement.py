@@ -1,15 +1,15 @@
 """Placement of new events in blocks: what a table, or a large run, becomes.
 
-1. Events go between the blocks that are there, or into them; no two blocks overlap. So the events are cut where a
-   stored block begins: a stretch belongs to the last block whose first key is not above it.
+1. Events go between the blocks that are there, or into them; no two blocks overlap. So the events are cut
+   where a stored block begins: a stretch belongs to the last block whose first key is not above it.
 2. Events within a block's range become its late part. The block is rewritten only when its late events are an
-   eighth of the others, or have enough text to fill a block: otherwise one late event in a hundred would rewrite
-   every block.
+   eighth of the others, or have enough text to fill a block: otherwise one late event in a hundred would
+   rewrite every block.
 3. Events after a block that is not full fill it up first.
-4. A block is full at the option's number of events or bytes of text, whichever is reached first, and before any of
-   its frames exceeds the limit. A larger event gets a block of its own.
-5. Late events may also be left out, if they are too few for their blocks to be rewritten: the commit log carries
-   them on, until they are many, or the archive rests.
+4. A block is full at the option's number of events or bytes of text, whichever is reached first, and before
+   any of its frames exceeds the limit. A larger event gets a block of its own.
+5. Late events may also be left out, if they are too few for their blocks to be rewritten: the commit log
+   carries them on, until they are many, or the archive rests.
 6. A damaged block is never filled up: events after it begin a new one. Those within its range are left out.
 """
 
@@ -67,8 +67,9 @@ def place(
 ) -> Placed:
     """Return how events, in key order and none of them stored, are put among the stored blocks.
 
-    ``value_of`` returns the bytes of the block with a first key. Up to ``left_max`` late events are left out where they
-    are too few for their block to be rewritten; if there are more, those blocks take theirs that have the most.
+    ``value_of`` returns the bytes of the block with a first key. Up to ``left_max`` late events are left out
+    where they are too few for their block to be rewritten; if there are more, those blocks take theirs that
+    have the most.
     """
     placed = Placed([], [], [], [], [])
     stretches = list(_stretches(events, index, placed))
@@ -136,7 +137,9 @@ def _plans(
     *,
     leave: bool,
 ) -> list[Plan]:
-    """Return the plans for the events of a stretch; with ``leave``, not for those within the block's range."""
+    """Return the plans for the events of a stretch; with ``leave``, not for those within the block's
+    range.
+    """
     before, inside = stretch.before, stretch.inside
     if before is None:
         return [_new(events, options)]

@@ -1,7 +1,7 @@
 """Rows, the young and the late events of version 1, become blocks: once, when a writer opens an instance.
 
-1. Rows are moved in transactions of a bounded number of them, each of which puts blocks and deletes the rows that
-   are in them. A crash leaves each event as a row or in a block, never both and never neither.
+1. Rows are moved in transactions of a bounded number of them, each of which puts blocks and deletes the rows
+   that are in them. A crash leaves each event as a row or in a block, never both and never neither.
 2. The last transaction sets the version of the format. Until then the archive is one of version 1.
 3. Rows within the range of a damaged block stay, and so do damaged rows: they are told, and read by nobody.
    ``salvage`` finds them.

@@ -1,7 +1,8 @@
-"""The stored events as a commit looks them up: memory tables and blocks, which together are in one order of keys.
+"""The stored events as a commit looks them up: memory tables and blocks, which together are in one order of
+keys.
 
-Blocks are read in a transaction that begins when it is needed: events beyond the greatest key of all blocks, as
-nearly all are, need none.
+Blocks are read in a transaction that begins when it is needed: events beyond the greatest key of all blocks,
+as nearly all are, need none.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One transaction of the writer's: look-ups of stored events, and, in a write transaction, changes of blocks.
 
-1. Only the thread that commits uses it. Decoded blocks are cached from one transaction to the next, because only
-   the writer changes blocks; the cache is dropped when a transaction fails.
+1. Only the thread that commits uses it. Decoded blocks are cached from one transaction to the next, because
+   only the writer changes blocks; the cache is dropped when a transaction fails.
 2. Blocks never overlap: a block is put only if its range overlaps no other block's, or after the blocks that
    it replaces were deleted.
 """

@@ -67,8 +67,8 @@ class Writer:
         stored: Callable[[], None],
         full: Callable[[], None] = lambda: None,
     ) -> None:
-        """``stored`` is called after each commit that stored something, ``full`` when a memory table is to be put
-        into LMDB; both must return at once."""
+        """``stored`` is called after each commit that stored something, ``full`` when a memory table is to be
+        put into LMDB; both must return at once."""
         self._committer = Committer(environment, options, stored, full)
         self._environment = environment
         self._group_events_max = options.group_events_max
@@ -202,7 +202,9 @@ class Writer:
         self._do(partial(self._committer.take_over, batches, noted))
 
     def freeze(self) -> MemoryTable | None:
-        """Let the growing memory table be put into LMDB; return the table to put, or None if nothing is young."""
+        """Let the growing memory table be put into LMDB; return the table to put, or None if nothing is
+        young.
+        """
         return self._do(self._committer.freeze)
 
     def put_table(self, table: MemoryTable, image: TableImage) -> bool:

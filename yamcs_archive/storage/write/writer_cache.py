@@ -6,7 +6,8 @@ Only the writer changes blocks, so cached data stays valid until the writer chan
 |---|---|---|
 | ``get`` | decoded blocks, by first key | never: an entry is dropped when its block is put or deleted |
 | ``times`` | generation times of blocks | never: likewise |
-| ``greatest`` | the greatest key in a block | never: each block that is put may raise it, and nothing lowers it |
+| ``greatest`` | the greatest key in a block | never: each block that is put may raise it, and nothing lowers
+it |
 
 After a transaction that did not commit, and when the environment is opened anew, everything is dropped. So is
 the other cache of the writer, the committer's source states. The readers have a block cache of their own
@@ -43,8 +44,8 @@ class WriterCache:
         self._times: dict[bytes, Int64s] = {}
         self._new_times: OrderedDict[bytes, Int64s] = OrderedDict()
         self.greatest: Key | None = None
-        """The greatest key in a block (LEAST_KEY: there is none), or None if that is not known. Keys above it are not
-        looked up there."""
+        """The greatest key in a block (LEAST_KEY: there is none), or None if that is not known. Keys above it
+        are not looked up there."""
 
     def get(self, key: bytes) -> Block | None:
         """Return the block if it is cached."""

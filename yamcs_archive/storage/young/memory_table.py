@@ -1,11 +1,12 @@
 """A memory table: the records of a stretch of the commit log, with their events in key order; pure.
 
-1. Events are in columns, in the order of their arrival. One list has an *entry* for each, in key order: the encoded
-   key, and the event's index in four bytes. No key is the beginning of another, so entries are in the order of
-   their keys. A late event moves pointers, never columns, and a column only grows: an index stays valid.
-2. One thread adds; others read at the same time. A reader takes the bounds of what it may see (:class:`Extent`)
-   first, and passes over what came later. The list of keys is changed by single calls into C, under a lock that
-   readers take to search it: an interrupt leaves it whole.
+1. Events are in columns, in the order of their arrival. One list has an *entry* for each, in key order: the
+   encoded key, and the event's index in four bytes. No key is the beginning of another, so entries are in the
+   order of their keys. A late event moves pointers, never columns, and a column only grows: an index stays
+   valid.
+2. One thread adds; others read at the same time. A reader takes the bounds of what it may see
+   (:class:`Extent`) first, and passes over what came later. The list of keys is changed by single calls into
+   C, under a lock that readers take to search it: an interrupt leaves it whole.
 3. A table is dropped after an addition that did not end: its columns may then differ in length.
 """
 
@@ -255,13 +256,14 @@ class MemoryTable:
     def index_of(self, key: bytes) -> int | None:
         """Return the index of the event with a key. For the thread that adds."""
         at = bisect_left(self._entries, key)
-        if at < len(self._entries) and (entry := self._entries[at]).startswith(key):
-            if len(entry) == len(key) + _INDEX_BYTES:
-                return int.from_bytes(entry[-_INDEX_BYTES:], "big")
+        if at < len(self._entries) and (entry := self._entries[at])[:-_INDEX_BYTES] == key:
+            return int.from_bytes(entry[-_INDEX_BYTES:], "big")
         return None
 
     def _bound(self, bound: bytes) -> int:
-        """Return how many entries have a key below a bound, which may be a key and a NUL: then that one too."""
+        """Return how many entries have a key below a bound, which may be a key and a NUL: then that one
+        too.
+        """
         entries = self._entries
         at = bisect_left(entries, bound)
         # The entry of a key is above the key and a NUL, unlike the key.

@@ -2,7 +2,8 @@
 
 1. Tables continue one another: each begins at the record at which the one before it ends. At most two have
    records: one that is being put into LMDB, and one that grows. Before them come carried events, which a
-   checkpoint has left out of blocks: their commits are in LMDB, they themselves are in a record that it names.
+   checkpoint has left out of blocks: their commits are in LMDB, they themselves are in a record that it
+   names.
 2. A view is made for a checkpoint, which a reader has read in its LMDB transaction. It has the records that
    follow that checkpoint without a gap, up to the newest one. If the tables have moved on, there is none: the
    reader must begin a new transaction.
@@ -112,7 +113,9 @@ class YoungView(NamedTuple):
 
     @property
     def uncounted(self) -> int:
-        """The number of events of commits that LMDB does not have, and the source states there do not count."""
+        """The number of events of commits that LMDB does not have, and the source states there do not
+        count.
+        """
         return sum([extent.events for _, extent in self.parts if extent.commits])
 
     def find(
@@ -142,6 +145,11 @@ class YoungView(NamedTuple):
             ),
             reverse=descending,
         )
+        # Beyond the last key of a table that has more, keys of that table are missing.
+        ends = [keys[-1] for _, keys, _, more in found if more]
+        if ends:
+            end = max(ends) if descending else min(ends)
+            merged = [each for each in merged if (each[0] >= end if descending else each[0] <= end)]
         followed |= len(merged) > events_max
         del merged[events_max:]
         parts = []
@@ -218,7 +226,9 @@ class MemoryTables:
     """
 
     def __init__(self, checkpoint: Checkpoint, records: Iterable[LogRecord] = ()) -> None:
-        """Make the tables of the records after a checkpoint. Raises DamagedError if carried events are missing."""
+        """Make the tables of the records after a checkpoint. Raises DamagedError if carried events are
+        missing.
+        """
         carried: MemoryTable | None = None
         growing = MemoryTable(checkpoint.last)
         for record in records:
@@ -292,7 +302,8 @@ class MemoryTables:
         before = () if carried is None else ((carried, carried.extent),)
         for at, table in enumerate(tables):
             if table.after == checkpoint.last:
-                # The newest first: a record that comes meanwhile is then in no view without the one before it.
+                # The newest first: a record that comes meanwhile is then in no view without the one before
+                # it.
                 parts = [(each, each.extent) for each in reversed(tables[at:])]
                 return YoungView((*before, *parts[::-1]))
         return YoungView(before) if tables[-1].last == checkpoint.last else None
