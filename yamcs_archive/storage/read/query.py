@@ -162,7 +162,7 @@ def scan_lazily(
     """
     for slice_, indexes in _slices(environment, query, horizon, rows_max):
         block = slice_.block
-        if block is None or not indexes or slice_.rows or query.matches is not None or len(block.parts) > 1:
+        if block is None or not indexes or slice_.young or query.matches is not None or len(block.parts) > 1:
             found = _vectors_of(slice_, indexes, query)
             if found is not None and found.size:
                 yield found
