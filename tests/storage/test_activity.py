@@ -307,21 +307,20 @@ def test_the_table_is_checked_only_once_a_reader_has_been_behind(
         assert checks[0] == checked, at_s
 
 
-def test_rows_that_are_due_and_cannot_be_sealed_are_a_backlog(
+def test_a_full_table_that_cannot_be_put_into_blocks_is_a_backlog(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]
         sim.append(Event("a"))
-        maintenance.look(0)
-        assert maintenance.backlog_us(10**9) == 0
+        maintenance._writer.freeze()  # as if the table were full
         with monkeypatch.context() as patch:
 
             def fail(*_: object, **__: object) -> None:
                 raise OutOfSpaceError("somewhere", "no space")
 
-            patch.setattr(maintenance, "_seal_all", fail)
+            patch.setattr(maintenance, "_made", fail)
             for now in (60_000_000, 70_000_000):
                 with pytest.raises(OutOfSpaceError):
                     maintenance.look(now)

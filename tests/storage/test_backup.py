@@ -267,7 +267,7 @@ def test_a_compaction_that_ends_as_a_backup_begins_does_not_disturb_it(
 ) -> None:
     """LMDB's handles belong to one generation: they are asked for within the transaction."""
     fill(sim)
-    begin = Environment.read
+    begin = Environment.snapshot
     compacted: list[bool] = []
 
     def read(self: Environment) -> Any:
@@ -276,7 +276,7 @@ def test_a_compaction_that_ends_as_a_backup_begins_does_not_disturb_it(
             sim.compact()
         return begin(self)
 
-    monkeypatch.setattr(Environment, "read", read)
+    monkeypatch.setattr(Environment, "snapshot", read)
     sim.backup(tmp_path / "copies")
     assert compacted
     assert answers(restored(other, tmp_path / "copies")) == answers(sim)

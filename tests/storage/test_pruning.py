@@ -34,6 +34,7 @@ from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.keys import time_bound
 from yamcs_archive.storage.maintain import arrival_check, pruning
 from yamcs_archive.storage.maintain.retention import Survey
+from yamcs_archive.storage.write import checkpoint
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 NOW = 1_800_000_000_000_000
@@ -142,9 +143,9 @@ def test_it_is_deleted_in_steps_of_any_size(
     for n in range(count):
         sim.append_many(numbered(16, first=n * 160))
         sim.append(Event("row", source="R", generation_time=n, seq_number=n))
-    assert entries(sim)["blocks"] == entries(sim)["young"] - 1 == count
+    assert entries(sim)["blocks"] >= count
     assert sim.prune(before=9_999).events == 17 * count
-    assert entries(sim)["blocks"] == entries(sim)["young"] - 1 == 0
+    assert (entries(sim)["blocks"], entries(sim)["young"]) == (1, 0)
     check(sim, [kept])
     environment: Any = sim._store._environment  # type: ignore[attr-defined]  # the records are no public thing
     with environment.read() as transaction:
@@ -225,7 +226,10 @@ def test_a_follower_behind_gets_the_oldest_cursor_that_works(sim: Instance) -> N
     assert [change.event for change in sim.changes(cursors[-1])] == [new]
 
 
-def test_records_of_commits_go_only_when_nothing_of_them_is_left(sim: Instance) -> None:
+def test_records_of_commits_go_only_when_nothing_of_them_is_left(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoint, "PACK_COMMITS_MAX", 1)
     for n in range(40):
         sim.append(Event(f"m{n}", source="S", generation_time=n if n != 3 else 10_000))
     sim.prune(before=20)
@@ -247,6 +251,7 @@ def test_an_event_whose_record_is_missing_before_the_horizon_is_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, window: int
 ) -> None:
     monkeypatch.setattr(arrival_check, "_WINDOW_COMMITS_MAX", window)
+    monkeypatch.setattr(checkpoint, "PACK_COMMITS_MAX", 1)
     with Archive.open(tmp_path / "a", options=options()) as archive:
         sim = archive.instance("sim", create=True)
         for n in range(10):

@@ -10,7 +10,7 @@ import pytest
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage.read import query
+from yamcs_archive.storage.read import range_reader
 
 
 def events(count: int, sources: int) -> list[Event]:
@@ -73,12 +73,12 @@ def check(sim: Instance, stored: list[Event]) -> None:
 @pytest.mark.parametrize("sources", [1, 2, 300])
 @pytest.mark.parametrize("together", [-1, 0, 1])
 def test_rows_are_read_alone_and_beside_blocks(tmp_path: Path, sources: int, together: int) -> None:
-    """Numbers of rows in a read just below and at the threshold at which they are decoded together."""
+    """Numbers of rows in a read just below and at the number of young events of a first slice."""
     options = Options(
         maintenance=False,
         block_events_max=50,
         run_events_min=10**6,
-        read_events_max=query._TOGETHER_MIN + together,
+        read_events_max=range_reader._FIRST_YOUNG + together,
     )
     given = events(400, sources)
     with Archive.open(tmp_path / "a", options=options) as archive:

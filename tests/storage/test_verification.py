@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storage.by_hand import change_meta
+from tests.storage.by_hand import change_meta, put_into_lmdb
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Verification
 from yamcs_archive.errors import ClosedError
@@ -57,6 +57,7 @@ def filled(directory: Path) -> None:
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     filled(tmp_path / "a")
+    put_into_lmdb(tmp_path / "a")  # where it can be changed by hand
     return tmp_path / "a"
 
 

@@ -157,7 +157,7 @@ def test_a_fault_of_ours_keeps_where_it_was(
         except KeyError as cause:
             raise ZeroDivisionError from cause
 
-    monkeypatch.setattr(committer, "write_events", deep_inside)
+    monkeypatch.setattr(committer, "encode_payload", deep_inside)
     if crowd:
         with held_up(sim):
             futures = [sim.submit(Event("x")), sim.submit(Event("y"))]

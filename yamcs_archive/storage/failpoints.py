@@ -78,7 +78,6 @@ PRUNE_POINTS = (
     "prune-horizon-moved",
     "prune-blocks-deleted",
     "prune-block-cut",
-    "prune-rows-deleted",
     "prune-records-deleted",
     "prune-ended",
 )
