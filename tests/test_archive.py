@@ -285,7 +285,7 @@ def test_an_archive_of_another_layout_or_format_is_refused(tmp_path: Path) -> No
         archive.instance("sim", create=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("yamcs_archive.storage.format.meta.FORMAT_VERSION", 3)
-        with Archive.open(tmp_path / "a") as archive, pytest.raises(FormatVersionError, match="version 1"):
+        with Archive.open(tmp_path / "a") as archive, pytest.raises(FormatVersionError, match="version 2"):
             archive.instance("sim")
     (tmp_path / "a" / "ARCHIVE").write_text("yamcs_archive directory, layout 9\n")
     with pytest.raises(NotAnArchiveError, match="layout 9"):

@@ -171,12 +171,20 @@ class Committer:
         Raises :class:`ArchiveError`; then nothing is lost that was acknowledged.
         """
         try:
+            self._refresh()
+            if self._unsaved and not self.tables.any:  # no segment is made for counts alone
+                self.run_in_transaction(self._put_counts)
             self.save_counts()
             if self.tables.count > TABLE_EVENTS_LEFT_MAX:
                 self.checkpoint_all()
             self._log.cut()
         finally:
             self._log.close()
+
+    def _put_counts(self, stored: WriteTransaction) -> None:
+        states = self.unsaved_sources()
+        stored.put_pairs("sources", [encode_source(name, state) for name, state in states.items()])
+        self._unsaved.clear()
 
     def commit(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
         """Commit a group; return the outcome of each submission, in their order.
