@@ -15,6 +15,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
+from yamcs_archive.errors import UnavailableError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.log_chain import read_log
 from yamcs_archive.storage.disk.log_files import (
@@ -24,7 +25,7 @@ from yamcs_archive.storage.disk.log_files import (
     remove_segments,
 )
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.format.log_records import LogRecord, decode_payload
+from yamcs_archive.storage.format.log_records import LogRecord, decode_payload, encode_payload
 from yamcs_archive.storage.format.log_segments import (
     FRAME_BYTES,
     HEADER_BYTES,
@@ -41,7 +42,7 @@ SEGMENT_BYTES_MAX = 4 << 20
 _ALIGNED = 8
 
 
-class LogWriteError(Exception):
+class LogWriteError(UnavailableError):
     """A record was written in part, or not synced: recover the log to find out."""
 
 
@@ -59,29 +60,35 @@ class CommitLog:
         self.sequence = 0
         """The number of the newest record."""
 
-    def recover(self, checkpoint: int) -> list[LogRecord]:
+    def recover(self, checkpoint: int, *, drop_doubtful: bool = False) -> list[LogRecord]:
         """Return the records after a checkpoint, all of them durable; a new segment begins with the next one.
 
-        Raises DamagedError, OutOfSpaceError, UnavailableError.
+        ``drop_doubtful``: readers were shown what there was without the record that is in doubt, so it must not
+        appear any more; an empty one takes its place. Raises DamagedError, OutOfSpaceError, UnavailableError.
         """
         self.close()
         try:
             with os_errors_translated(self._folder):
-                return self._recovered(checkpoint)
+                return self._recovered(checkpoint, drop_doubtful=drop_doubtful)
         except BaseException:
             self.close()
             raise
 
-    def _recovered(self, checkpoint: int) -> list[LogRecord]:
+    def _recovered(self, checkpoint: int, *, drop_doubtful: bool) -> list[LogRecord]:
         found = read_log(self._folder, checkpoint)
+        doubtful = found.doubtful
+        if doubtful is not None and drop_doubtful:
+            nothing = memoryview(encode_payload(LogRecord(doubtful.sequence, ())))
+            doubtful = doubtful._replace(payload=nothing)
+            found.records[-1] = doubtful
         records = [decode_payload(record.sequence, record.payload) for record in found.records]
         end = read_end(self._folder)
         self._newest = max([0 if end is None else end.number, self._newest, *found.present])
         self._end = EndFile(self._folder)
         self._place, self._numbers = found.link, list(found.kept)
         self.sequence = found.sequence
-        if found.doubtful is not None:
-            self._carry(found.doubtful)
+        if doubtful is not None:
+            self._carry(doubtful)
         self._publish()
         remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
         return records

@@ -50,7 +50,7 @@ from yamcs_archive.storage.format.source_states import SourceState, encode_sourc
 from yamcs_archive.storage.read.metadata import head_number, read_meta
 from yamcs_archive.storage.write.block_steps import encoded, put_steps
 from yamcs_archive.storage.write.checkpoint import KnownBlocks, TableImage, made_from, put
-from yamcs_archive.storage.write.commit_log import CommitLog
+from yamcs_archive.storage.write.commit_log import CommitLog, LogWriteError
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
@@ -132,6 +132,7 @@ class Committer:
         self._sources: dict[str, SourceState] = {}
         self._unsaved: set[str] = set()  # sources whose "seen" counts are ahead of the medium
         self._stale = False  # after a failure: the environment must be opened anew first
+        self._is_absent = False  # after a failure: readers were shown that the record in doubt is not there
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
         self._cache = WriterCache()
         self._log = CommitLog(environment.path)
@@ -157,8 +158,10 @@ class Committer:
         At once: until then readers would get a head and counts that the medium is past.
         """
         self._stale = True
-        with suppress(Exception):  # the next transaction tries again, and says what is wrong
+        try:
             self._refresh()
+        except Exception:  # the next transaction tries again, and says what is wrong
+            self._is_absent = True
 
     def save_counts(self) -> None:
         """Commit the counts of refused events that are ahead of the medium, if there are any."""
@@ -291,8 +294,10 @@ class Committer:
             number = 0 if carried is None else carried.last
             if not self.run_in_transaction(lambda stored: put(image, number, stored)):
                 return False
-        except BaseException:
+        except BaseException as error:
             self.invalidate()  # it may be stored
+            if isinstance(error, LogWriteError):  # nothing of a caller's was in that record
+                raise UnavailableError(f"{self._environment.path}: {error}") from error
             raise
         self._drop(image.last, carried)
         self._damage.meet_all(image.damaged)
@@ -404,7 +409,8 @@ class Committer:
         self._log = CommitLog(environment.path)
         with environment.read() as transaction:
             checkpoint = environment.checkpoint(transaction) or NO_CHECKPOINT
-        tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last))
+        tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last, drop_doubtful=self._is_absent))
+        self._is_absent = False
         self.tables = environment.young = tables
         self._horizon = read_meta(environment).horizon
         with environment.snapshot() as snapshot:
@@ -483,7 +489,8 @@ class Committer:
             self._environment.files.check_unless_recent()
             self.tables.growing.add(record)
         except UnavailableError as error:
-            if self._log.sequence == record.sequence:  # it is written, and a later step failed
+            unknown = isinstance(error, LogWriteError)
+            if unknown or self._log.sequence == record.sequence:  # it is written, and a later step failed
                 raise CommitFailed(groups, number, error) from error
             raise
         except Exception as error:
@@ -637,6 +644,7 @@ class Committer:
         try:
             self._refresh()
         except ArchiveError as error:
+            self._is_absent = True
             return OutcomeUnknownError(events, f"{reason}; then {error}")
         # The log was recovered: what it has is durable, and what it does not have can never come back.
         if self._head < failure.number and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
