@@ -15,6 +15,7 @@ from typing import NamedTuple
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.log_files import read_end, read_segment, segment_numbers
 from yamcs_archive.storage.format.log_segments import (
+    FRAME_BYTES,
     HEADER_BYTES,
     NOWHERE,
     Framed,
@@ -96,6 +97,14 @@ def _read_log(folder: Path, checkpoint: int, end: LogEnd | None, *, acknowledged
         link = last.before
         kept.pop()
     return FoundLog(left, sequence, place, link, doubtful, kept if left else [], present)
+
+
+def reaches_beyond(folder: Path, end: LogEnd) -> bool:
+    """Return whether there may be records beyond an acknowledged end. Raises FileNotFoundError."""
+    present = segment_numbers(folder)
+    if present and present[-1] > end.number:
+        return True
+    return end.number in present and any(read_segment(folder, end.number, end.offset, FRAME_BYTES))
 
 
 def _chain(folder: Path, present: list[int], checkpoint: int) -> list[_Segment]:

@@ -4,7 +4,8 @@ its own.
 1. A view is made for the checkpoint that a read transaction sees. If the log does not begin there any more,
    there is no view: the reader begins a new transaction, which sees a later checkpoint.
 2. What was read before is kept while the checkpoint is the same; only new records are read.
-3. While nobody writes, all valid records are shown if no acknowledged end is known.
+3. The acknowledged end holds while somebody writes. Else it may be an older one, after a power cut: then all valid
+   records are shown, as a writer will find them.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from yamcs_archive.storage.disk.file_system import os_errors_translated
-from yamcs_archive.storage.disk.log_chain import LogGoneError, read_log
+from yamcs_archive.storage.disk.log_chain import LogGoneError, reaches_beyond, read_log
 from yamcs_archive.storage.disk.log_files import read_end, read_segment
+from yamcs_archive.storage.disk.writer_lock import has_other_writer
 from yamcs_archive.storage.format.log_records import decode_payload
 from yamcs_archive.storage.format.log_segments import NOWHERE, LogEnd, Place, records_from
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
@@ -54,6 +56,8 @@ class LogTail:
 
     def _read(self, folder: Path, checkpoint: Checkpoint) -> None:
         end = read_end(folder)
+        if end is not None and reaches_beyond(folder, end) and not has_other_writer(folder.parent.parent):
+            end = None
         if folder == self._folder and checkpoint == self._checkpoint and end is not None:
             if end == self._end:
                 return
@@ -61,7 +65,7 @@ class LogTail:
                 self._end = end
                 return
         self._folder = None  # until this has ended
-        found = read_log(folder, checkpoint.last, acknowledged=True)
+        found = read_log(folder, checkpoint.last, acknowledged=end is not None)
         records = [decode_payload(record.sequence, record.payload) for record in found.records]
         self._tables = MemoryTables(checkpoint, records)
         self._checkpoint, self._place, self._end = checkpoint, found.place, end
