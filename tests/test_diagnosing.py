@@ -32,7 +32,7 @@ from yamcs_archive.diagnosing import (
     sync_finding,
     usage_findings,
 )
-from yamcs_archive.limits import ODD_AFTER_US, ODD_BEFORE_US, READERS_MAX, ROWS_MAX
+from yamcs_archive.limits import LATE_EVENTS_MAX, ODD_AFTER_US, ODD_BEFORE_US, READERS_MAX, TABLE_EVENTS_MAX
 from yamcs_archive.reports import Finding, Level
 from yamcs_archive.results import MirrorState
 from yamcs_archive.storage.disk.file_system import NEARLY_FULL_BYTES
@@ -40,6 +40,8 @@ from yamcs_archive.storage.disk.machine import Limits, Memory, Space
 
 NOW = 1_800_000_000_000_000
 GOOD, NOTE, BAD = Level.GOOD, Level.NOTE, Level.BAD
+
+_YOUNG_MAX = 2 * (LATE_EVENTS_MAX + TABLE_EVENTS_MAX)
 
 
 def level(finding: Finding) -> Level:
@@ -94,7 +96,7 @@ def test_syncs() -> None:
 
 
 def test_readers_and_backlog() -> None:
-    usage = InstanceUsage(ROWS_MAX, 1, 100, 50, 50, 1, 0.0, BACKLOG_S_MAX)
+    usage = InstanceUsage(TABLE_EVENTS_MAX, 1, 100, 50, 50, 1, 0.0, BACKLOG_S_MAX)
     for changes, expected in [
         ({}, (GOOD, GOOD)),
         ({"oldest_reader_seconds": LOOK_S - 0.01}, (GOOD, GOOD)),
@@ -104,8 +106,8 @@ def test_readers_and_backlog() -> None:
         ({"readers": READERS_MAX * 9 // 10}, (GOOD, GOOD)),
         ({"readers": READERS_MAX * 9 // 10 + 1}, (BAD, GOOD)),
         ({"sealing_backlog_seconds": BACKLOG_S_MAX + 0.1}, (GOOD, BAD)),
-        ({"rows": 2 * ROWS_MAX}, (GOOD, GOOD)),
-        ({"rows": 2 * ROWS_MAX + 1}, (GOOD, BAD)),
+        ({"rows": _YOUNG_MAX}, (GOOD, GOOD)),
+        ({"rows": _YOUNG_MAX + 1}, (GOOD, BAD)),
     ]:
         found = list(usage_findings("sim", replace(usage, **changes)))  # type: ignore[arg-type]
         assert tuple(map(level, found)) == expected, changes

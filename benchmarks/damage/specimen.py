@@ -13,7 +13,7 @@ from yamcs_archive import Archive, Event, EventKey, Options, Severity
 from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.keys import decode_key
-from yamcs_archive.storage.maintain import sealing
+from yamcs_archive.storage.maintain import groups
 
 INSTANCE = "sim"
 _NOW = 1_800_000_000_000_000
@@ -63,7 +63,7 @@ def _numbered(source: str, first_us: int, numbers: range) -> list[Event]:
 
 def make(directory: Path) -> None:
     """Make the archive: full, late and open blocks, a closed group, rows, packed commits, ids, a horizon."""
-    with Archive.open(directory, options=OPTIONS) as archive, patch.object(sealing, "GROUP_BLOCKS_MAX", 2):
+    with Archive.open(directory, options=OPTIONS) as archive, patch.object(groups, "GROUP_BLOCKS_MAX", 2):
         sim = archive.instance(INSTANCE, create=True)
         sim.append_many(_numbered("A", 0, range(12)))
         sim.append(Event("late", "L", generation_time=15, seq_number=0, type="T"))

@@ -154,7 +154,7 @@ def test_an_instance_that_cannot_be_opened_is_a_reason_and_the_others_are_served
     archive.instance("bad", create=True)
     path = archive.path
     archive.close()
-    put_fact(path / "bad", "format", 2)
+    put_fact(path / "bad", "format", 3)
     with Archive.open(path) as reopened:
         answer = core_feed(reopened)("GET", "/readyz")
         assert kinds(answer) == [("format", "bad")]

@@ -41,6 +41,7 @@ _TIMES = range(-(1 << 63), 1 << 63)
 _FACTS = struct.Struct(">QqQ")
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 LINEAGE_BYTES = 8
+COMMIT_KEY_BYTES = _NUMBER.size
 _SINGLE, _PACKED = 0, 1
 _NUMBERS_END = 1 << 62
 _encode = msgspec.msgpack.Encoder().encode

@@ -15,6 +15,7 @@ from yamcs_archive.storage.disk.environment import Environment, Snapshot
 from yamcs_archive.storage.disk.lmdb_open import archive_error
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import (
+    COMMIT_KEY_BYTES,
     CommitRecord,
     commit_key,
     commit_number,
@@ -103,7 +104,8 @@ def commit_pairs(
     found, more = first_pairs(cursor, lower, upper, pairs_max)
     if more:
         return found, True
-    first = int.from_bytes(lower[:8].ljust(8, b"\0"), "big") + (len(lower) > 8)  # bytes of a key
+    number = lower[:COMMIT_KEY_BYTES].ljust(COMMIT_KEY_BYTES, b"\0")
+    first = int.from_bytes(number, "big") + (len(lower) > COMMIT_KEY_BYTES)
     for record in young.commits(first):
         pair = encode_commit(record)
         if pair[0] >= upper:
