@@ -155,3 +155,26 @@ def test_readers_in_another_process_see_each_acknowledged_event_once(tmp_path: P
         thread.join(60)
         assert [text.strip() for text in printed] == ["601 601"]
         whole(sim)
+
+
+def test_an_acknowledged_end_from_before_a_power_cut_hides_nothing(tmp_path: Path) -> None:
+    end = tmp_path / "a" / "sim" / "gen-1" / "log.end"
+    with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("first"))
+        older = end.read_bytes()
+        sim.append(Event("second"))
+        sim.append(Event("third"))
+        newest = end.read_bytes()
+        end.write_bytes(older)
+        asked = """
+            with Archive.open(sys.argv[1], readonly=True) as archive:
+                print([event.message for event in archive.instance("sim").events()])
+            """
+        assert run(asked, tmp_path / "a").strip() == "['first']"  # the writer has said no more
+        end.write_bytes(newest)
+    end.write_bytes(older)
+    for readonly in (True, False):
+        with Archive.open(tmp_path / "a", readonly=readonly, options=Options(maintenance=False)) as archive:
+            found = [event.message for event in archive.instance("sim").events()]
+            assert found == ["first", "second", "third"]
