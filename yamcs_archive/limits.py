@@ -153,6 +153,9 @@ TABLE_EVENTS_MAX = 15_000
 some 100 ms, and they fill three blocks."""
 TABLE_BYTES_MAX = 8 << 20
 """Most bytes of memory of a memory table, likewise."""
+TABLES_BYTES_MAX = 64 << 20
+"""Most bytes of memory of the growing memory tables of all instances of a process: beyond it the largest are
+put into blocks."""
 LATE_EVENTS_MAX = 50_000
 """Most late events that a checkpoint leaves out of blocks: replaying them takes some 50 ms. More are put into
 the blocks that get the most of them."""

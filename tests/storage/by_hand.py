@@ -23,7 +23,7 @@ def put_into_lmdb(directory: Path) -> None:
     ):
         patch.setattr(checkpoint, "PACK_COMMITS_MAX", 1)
         for name in archive.instances():
-            store: Any = archive.instance(name)._store  # type: ignore[attr-defined]  # below every public door
+            store: Any = archive.instance(name)._store  # below every public door
             store._writer.checkpoint_all()
 
 

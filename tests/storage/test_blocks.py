@@ -37,6 +37,7 @@ from yamcs_archive.storage.read.query import Query, block_events, matching_index
 from yamcs_archive.storage.read.range_reader import Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import prepare
+from yamcs_archive.storage.young.views import NO_EVENTS
 
 int64 = st.integers(-(2**63), 2**63 - 1)
 columns_of_integers = st.lists(int64, max_size=50) | st.lists(st.integers(-200, 200), max_size=50)
@@ -56,7 +57,7 @@ def block_of(events: list[Event], commit: int = 1) -> EncodedBlock:
 def asked(block: Block, query: Query, lower: bytes = b"", upper: bytes = b"\xff" * 9) -> list[Event]:
     """The events that a query finds in a block that is alone in a store."""
     whole = lower <= block.key and encode_key(*block.key_of(-1)) < upper
-    places = matching_indexes(Slice(lower, upper, [], block, whole), query, query.matcher)
+    places = matching_indexes(Slice(lower, upper, NO_EVENTS, block, whole), query, query.matcher)
     return list(block_events(block, places, query))
 
 

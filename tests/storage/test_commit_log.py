@@ -247,7 +247,7 @@ class Broken:
                 raise OSError(error, os.strerror(error))
             return real(*args)
 
-        monkeypatch.setattr(log_files.os, name, call)
+        monkeypatch.setattr(os, name, call)
 
 
 def test_a_failed_sync_leaves_the_segment_and_the_record_is_carried(
@@ -357,7 +357,7 @@ def test_a_process_that_dies_at_any_point_leaves_all_that_was_acknowledged(
         folder.mkdir()
         acknowledged = 0
 
-        def life() -> None:
+        def life(folder: Path = folder) -> None:
             nonlocal acknowledged
             for _ in range(3):
                 log, found = opened(folder, max(0, acknowledged - 3))

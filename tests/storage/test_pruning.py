@@ -33,6 +33,7 @@ from yamcs_archive.storage.failpoints import PRUNE_POINTS
 from yamcs_archive.storage.format.commits import commit_key
 from yamcs_archive.storage.format.keys import time_bound
 from yamcs_archive.storage.maintain import arrival_check, pruning
+from yamcs_archive.storage.maintain import groups as group_closing
 from yamcs_archive.storage.maintain.retention import Survey
 from yamcs_archive.storage.write import checkpoint
 from yamcs_archive.storage.write.transaction import WriteTransaction
@@ -856,9 +857,8 @@ def test_a_pruning_ends_with_its_archive_and_goes_on_later(
 def test_groups_of_blocks_begin_with_a_block_after_each_step(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from yamcs_archive.storage.maintain import groups  # noqa: PLC0415
 
-    monkeypatch.setattr(groups, "GROUP_BLOCKS_MAX", 4)
+    monkeypatch.setattr(group_closing, "GROUP_BLOCKS_MAX", 4)
     monkeypatch.setattr(pruning, "PRUNED_BLOCKS_MAX", 3)
     with Archive.open(tmp_path / "a", options=options()) as archive:
         sim = archive.instance("sim", create=True)

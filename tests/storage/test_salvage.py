@@ -537,9 +537,11 @@ def test_a_damaged_record_of_the_log_is_named_and_the_others_are_saved(tmp_path:
     data = bytearray(segment.read_bytes())
     data[data.index(b"m2")] ^= 1
     segment.write_bytes(data)
-    with Archive.open(tmp_path / "a", options=SMALL) as archive:
-        with pytest.raises(DamagedError, match="log-1"):
-            archive.instance("sim")
+    with (
+        Archive.open(tmp_path / "a", options=SMALL) as archive,
+        pytest.raises(DamagedError, match="log-1"),
+    ):
+        archive.instance("sim")
     found = salvaged(tmp_path / "a", tmp_path / "saved")
     assert (found.events, found.lost_events) == (5, 1)
     assert any("record 3 to 3" in fault.where or "records 3 to 3" in fault.where for fault in found.losses)

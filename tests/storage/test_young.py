@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,8 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
+from yamcs_archive.storage.maintain import scheduler
+from yamcs_archive.storage.young.budget import Budget
 from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import CarriedGoneError, MemoryTables
 
@@ -178,3 +181,31 @@ def test_an_acknowledged_end_from_before_a_power_cut_hides_nothing(tmp_path: Pat
         with Archive.open(tmp_path / "a", readonly=readonly, options=Options(maintenance=False)) as archive:
             found = [event.message for event in archive.instance("sim").events()]
             assert found == ["first", "second", "third"]
+
+
+def test_beyond_the_budget_of_a_process_the_largest_tables_are_due() -> None:
+    every = [MemoryTables(NO_CHECKPOINT) for _ in range(4)]
+    for tables, size in zip(every, (40, 10, 30, 20), strict=True):
+        tables.growing.size_bytes = size
+    for most, due in ((100, []), (99, [0]), (60, [0]), (59, [0, 2]), (30, [0, 2]), (29, [0, 2, 3])):
+        budget = Budget(most, look_s=0)
+        for tables in every:
+            budget.enter(tables)
+        assert [nth for nth, tables in enumerate(every) if budget.is_due(tables)] == due
+    del every[0], tables
+    assert [nth for nth, each in enumerate(every) if budget.is_due(each)] == [1, 2]
+
+
+def test_a_table_beyond_the_budget_goes_into_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("m"))
+        store: Any = sim._store  # what its thread would do
+        store._maintenance.look(0)
+        assert store._writer.tables.count == 1
+        budget = Budget(100, look_s=0)
+        budget.enter(store._writer.tables)
+        monkeypatch.setattr(scheduler, "BUDGET", budget)
+        store._maintenance.look(1)
+        assert store._writer.tables.count == 0
+        whole(sim)

@@ -4,8 +4,8 @@ its own.
 1. A view is made for the checkpoint that a read transaction sees. If the log does not begin there any more,
    there is no view: the reader begins a new transaction, which sees a later checkpoint.
 2. What was read before is kept while the checkpoint is the same; only new records are read.
-3. The acknowledged end holds while somebody writes. Else it may be an older one, after a power cut: then all valid
-   records are shown, as a writer will find them.
+3. The acknowledged end holds while somebody writes. Else it may be an older one, after a power cut: then all
+   valid records are shown, as a writer will find them.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import struct
 import socket
+import struct
 import threading
 import time
 import weakref

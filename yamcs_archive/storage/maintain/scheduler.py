@@ -48,6 +48,7 @@ from yamcs_archive.storage.write.checkpoint import KnownBlocks, TableImage, made
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
+from yamcs_archive.storage.young.budget import BUDGET
 from yamcs_archive.storage.young.memory_table import MemoryTable
 
 _log = logging.getLogger(__name__)
@@ -219,6 +220,8 @@ class Maintenance:
         tables = self._writer.tables
         resting = self._seen[1] <= now - self._options.rest_age_us
         with self._lock:
+            if tables.frozen is None and BUDGET.is_due(tables):
+                self._writer.freeze()
             if tables.frozen is not None:
                 self._waits_since = now if self._waits_since is None else self._waits_since
                 self._checkpoint_frozen()

@@ -63,8 +63,9 @@ class CommitLog:
     def recover(self, checkpoint: int, *, drop_doubtful: bool = False) -> list[LogRecord]:
         """Return the records after a checkpoint, all of them durable; a new segment begins with the next one.
 
-        ``drop_doubtful``: readers were shown what there was without the record that is in doubt, so it must not
-        appear any more; an empty one takes its place. Raises DamagedError, OutOfSpaceError, UnavailableError.
+        ``drop_doubtful``: readers were shown what there was without the record that is in doubt, so it must
+        not appear any more; an empty one takes its place. Raises DamagedError, OutOfSpaceError,
+        UnavailableError.
         """
         self.close()
         try:

@@ -60,6 +60,7 @@ from yamcs_archive.storage.write.stored_events import StoredEvents
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.write_counts import WriteCounts, late_in
 from yamcs_archive.storage.write.writer_cache import WriterCache
+from yamcs_archive.storage.young.budget import BUDGET
 from yamcs_archive.storage.young.memory_table import MemoryTable, is_full
 from yamcs_archive.storage.young.views import MemoryTables
 
@@ -411,6 +412,7 @@ class Committer:
             checkpoint = environment.checkpoint(transaction) or NO_CHECKPOINT
         tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last, drop_doubtful=self._is_absent))
         self._is_absent = False
+        BUDGET.enter(tables)
         self.tables = environment.young = tables
         self._horizon = read_meta(environment).horizon
         with environment.snapshot() as snapshot:

@@ -2,7 +2,8 @@
 
 ``memory_table`` holds the records of a stretch of the log, and finds events by key. ``views`` puts the tables
 of an instance side by side: a view is what a reader sees of them, together with one read transaction of LMDB.
-Start with ``memory_table``.
+``budget`` bounds the memory of all tables
+of a process. Start with ``memory_table``.
 """
 
 import yamcs_archive.signal_safe_numpy  # noqa: F401
