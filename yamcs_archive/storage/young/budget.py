@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -56,3 +57,10 @@ class Budget:
 
 BUDGET = Budget()
 """That of this process."""
+
+
+def _new_lock_in_child() -> None:
+    BUDGET._lock = threading.Lock()  # the parent's may have been held at the moment of the fork
+
+
+os.register_at_fork(after_in_child=_new_lock_in_child)
