@@ -25,7 +25,7 @@ CAUGHT_BY = {
     "checkpoint_in_two_transactions": "tests/storage/test_interrupted.py::"
     "test_a_kill_at_a_point_loses_and_doubles_nothing_and_all_goes_on[checkpoint-begun]",
     "counter_not_persisted": "tests/storage/test_crash.py::"
-    "test_a_kill_at_a_point_loses_nothing_acknowledged_and_halves_nothing[0-log-written]",
+    "test_a_kill_at_a_point_loses_nothing_acknowledged_and_halves_nothing[log-written-0]",
     "damage_taken_for_the_end": "tests/storage/test_commit_log.py::"
     "test_a_flipped_bit_anywhere_before_the_last_record_is_damage",
     "doubtful_record_not_written_anew": "tests/storage/test_commit_log.py::"

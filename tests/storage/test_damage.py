@@ -22,9 +22,15 @@ def numbered(start: int, count: int) -> list[Event]:
     return [Event(f"m{n}", generation_time=n * 10, seq_number=n) for n in range(start, start + count)]
 
 
-def damage(directory: Path, database: str, key: int, place: int) -> tuple[bytes, bytes]:
-    """Flip a bit at an offset of a key's value, with the archive closed; return the damaged value."""
-    put_into_lmdb(directory)
+def damage(
+    directory: Path, database: str, key: int, place: int, *, keep_young: bool = False
+) -> tuple[bytes, bytes]:
+    """Flip a bit at an offset of a key's value, with the archive closed; return the damaged value.
+
+    What is young goes into LMDB before, unless it is kept in the log.
+    """
+    if not keep_young:
+        put_into_lmdb(directory)
     [generation] = (directory / "sim").glob("gen-*")
     with lmdb.open(str(generation), max_dbs=7) as environment:
         opened = environment.open_db(database.encode(), create=False)
@@ -74,7 +80,7 @@ def test_young_events_after_a_damaged_block_go_into_blocks(
         sim.append_many(numbered(0, 48))  # three full blocks
         sim.append_many(numbered(1000, 16))
         sim.append(Event("late, in its range", source="L", generation_time=175))
-    key, value = damage(tmp_path / "a", database, 1, place)
+    key, value = damage(tmp_path / "a", database, 1, place, keep_young=True)
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
         sim = archive.instance("sim")
         for event in (*numbered(100, 12), *numbered(2000, 12)):
@@ -82,7 +88,8 @@ def test_young_events_after_a_damaged_block_go_into_blocks(
         with caplog.at_level(logging.ERROR):
             sim.settle()
             sim.settle()
-        assert len([record for record in caplog.records if "is left as it is" in record.message]) == 1
+        told = [record for record in caplog.records if "is left as it is" in record.message]
+        assert len(told) == (database == "blocks")  # a checkpoint has written the zone map anew
         found = [event.seq_number for event in sim.events(start=480)]
         assert found == [*range(100, 112), *range(1000, 1016), *range(2000, 2012)]
         if database == "summaries":  # the block has all that its zone map had
