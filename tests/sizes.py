@@ -116,6 +116,7 @@ TEXTS = (
     "storage.disk.log_files._ALLOCATED_MIN_BYTES",
     "limits.TABLE_BYTES_MAX",
     "limits.TABLES_BYTES_MAX",
+    "storage.maintain.scheduler._PLANS_MAX",
     "wire.framing._OUTPUT_BYTES",
     "wire.msgpack._FEED_BYTES",
     "wire.framing._PIECE_BYTES_MAX",

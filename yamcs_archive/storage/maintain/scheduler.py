@@ -53,6 +53,10 @@ from yamcs_archive.storage.young.memory_table import MemoryTable
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
+_PLANS_MAX = 8
+"""Plans for tables that may be stale when it is their turn; after so many the writer makes one while commits
+wait.
+"""
 _REST_SHARE = 20
 """Pause after a round of maintenance, as a multiple of the time that the round took."""
 
@@ -243,20 +247,23 @@ class Maintenance:
     def _checkpoint(self) -> None:
         """Put all events that are young at this moment into blocks, late ones too."""
         last = self._writer.tables.growing.last
-        while True:
+        for _ in range(_PLANS_MAX):
             self._check_running()
             table = self._writer.freeze()
             if table is None or table.after >= last:
                 break
             self._put(table, 0)
-        if self._writer.tables.carried is not None:
+        if self._writer.tables.carried is not None or self._writer.tables.frozen is not None:
             self._writer.checkpoint_all()
 
     def _checkpoint_frozen(self) -> None:
         """Put the table that is full into blocks; its late events may be carried on."""
-        while (table := self._writer.tables.frozen) is not None:
+        for _ in range(_PLANS_MAX):
+            if (table := self._writer.tables.frozen) is None:
+                return
             self._check_running()
             self._put(table, self._options.late_events_max)
+        self._writer.checkpoint_all(self._options.late_events_max)
 
     def _put(self, table: MemoryTable, left_max: int) -> bool:
         """Put a frozen table into LMDB; False if it must be planned anew, or was put by the writer

@@ -215,9 +215,9 @@ class Writer:
         """Do what :meth:`run_in_transaction` does, after all that is young was put into LMDB."""
         return self._do(partial(self._committer.run_with_everything, run))
 
-    def checkpoint_all(self) -> None:
-        """Put all young events into LMDB."""
-        self._do(self._committer.checkpoint_all)
+    def checkpoint_all(self, left_max: int = 0) -> None:
+        """Put all young events into LMDB, but for ``left_max`` late ones."""
+        self._do(partial(self._committer.checkpoint_all, left_max))
 
     @property
     def tables(self) -> MemoryTables:
