@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ def record(number: int, text: str = "m", events: int = 1) -> bytes:
     )
 
 
-def numbers(records: Sequence[LogRecord]) -> list[int]:
+def numbers(records: Iterable[LogRecord]) -> list[int]:
     return [found.sequence for found in records]
 
 

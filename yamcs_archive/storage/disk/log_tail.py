@@ -66,7 +66,7 @@ class LogTail:
                 return
         self._folder = None  # until this has ended
         found = read_log(folder, checkpoint.last, acknowledged=end is not None)
-        records = [decode_payload(record.sequence, record.payload) for record in found.records]
+        records = (decode_payload(record.sequence, record.payload) for record in found.records)
         self._tables = MemoryTables(checkpoint, records)
         self._checkpoint, self._place, self._end = checkpoint, found.place, end
         if end is None or end.sequence == found.sequence:

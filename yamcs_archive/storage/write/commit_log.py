@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -60,7 +61,7 @@ class CommitLog:
         self.sequence = 0
         """The number of the newest record."""
 
-    def recover(self, checkpoint: int, *, drop_doubtful: bool = False) -> list[LogRecord]:
+    def recover(self, checkpoint: int, *, drop_doubtful: bool = False) -> Iterator[LogRecord]:
         """Return the records after a checkpoint, all of them durable; a new segment begins with the next one.
 
         ``drop_doubtful``: readers were shown what there was without the record that is in doubt, so it must
@@ -75,14 +76,13 @@ class CommitLog:
             self.close()
             raise
 
-    def _recovered(self, checkpoint: int, *, drop_doubtful: bool) -> list[LogRecord]:
+    def _recovered(self, checkpoint: int, *, drop_doubtful: bool) -> Iterator[LogRecord]:
         found = read_log(self._folder, checkpoint)
         doubtful = found.doubtful
         if doubtful is not None and drop_doubtful:
             nothing = memoryview(encode_payload(LogRecord(doubtful.sequence, ())))
             doubtful = doubtful._replace(payload=nothing)
             found.records[-1] = doubtful
-        records = [decode_payload(record.sequence, record.payload) for record in found.records]
         end = read_end(self._folder)
         self._newest = max([0 if end is None else end.number, self._newest, *found.present])
         self._end = EndFile(self._folder)
@@ -92,7 +92,7 @@ class CommitLog:
             self._carry(doubtful)
         self._publish()
         remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
-        return records
+        return (decode_payload(record.sequence, record.payload) for record in found.records)
 
     def _carry(self, doubtful: Framed) -> None:
         """Write a doubtful record anew."""
