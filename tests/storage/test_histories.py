@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.by_hand import change_meta
+from tests.storage.by_hand import change_meta, put_into_lmdb
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.errors import (
@@ -262,6 +262,8 @@ def test_a_damaged_commit_record_stops_only_the_cursors_of_its_commits(tmp_path:
         for n in range(4):
             sim.append(Event(f"{n}", generation_time=n))
         cursors = [change.cursor for change in sim.changes()]
+    put_into_lmdb(tmp_path / "a")
+    with opened(tmp_path / "a") as sim:
         environment = sim._store._environment  # type: ignore[attr-defined]  # as a flipped bit would
         with environment.lmdb.begin(write=True) as transaction:
             key, commits = commit_key(2), environment.databases["commits"]

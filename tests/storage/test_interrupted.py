@@ -131,8 +131,8 @@ def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:
     assert tuple(dict.fromkeys(ready.passed)) == CHECKPOINT_POINTS
     assert ready.at_rest["summaries"] == ready.at_rest["blocks"] + 2
     assert ready.at_rest["young"] == 0
-    # Four steps of sealing, a group, a pack: each in a transaction of its own.
-    assert ready.passed.count("task-after-commit") == 6
+    # A checkpoint, a group, a pack: each in a transaction of its own.
+    assert ready.passed.count("task-after-commit") == 3
     assert ready.at_rest["commits"] == 1
 
 
