@@ -217,6 +217,7 @@ def test_a_writer_that_commits_meanwhile_is_no_fault(
         def slowly(self: PageFile, path: Path) -> None:
             for _ in range(commits.pop() if commits else 0):
                 sim.append(Event("meanwhile"))
+                sim._store._writer.checkpoint_all()  # type: ignore[attr-defined]  # LMDB gets it
             begin(self, path)
 
         monkeypatch.setattr(PageFile, "__init__", slowly)

@@ -55,11 +55,11 @@ def anew(path: Path, how: str, count: int = 1) -> None:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """An archive with 300 rows in commits of one event, which takes several transactions to read."""
+    """An archive with 240 young events, which takes several snapshots to read."""
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
-        for n in range(0, 300, 100):
-            sim.append_many(Event(f"old {n + m}", source="O", generation_time=n + m) for m in range(100))
+        for n in range(0, 240, 80):
+            sim.append_many(Event(f"old {n + m}", source="O", generation_time=n + m) for m in range(80))
     return tmp_path / "a"
 
 
@@ -122,7 +122,7 @@ def test_each_door_notices_by_itself(
     path: Path, reading: Archive, how: str, ask: Callable[[Any], list[str]]
 ) -> None:
     sim = reading.instance("sim")
-    assert sim.stats().events == 300
+    assert sim.stats().events == 240
     anew(path, how)
     assert ask(sim) == ["new 0"]
     assert reading.instance("sim") is sim
@@ -137,9 +137,9 @@ def test_one_that_was_set_aside_is_read_under_its_other_name_beside_the_new_one(
     anew(path, "set aside")
     [kept] = [name for name in reading.instances() if name != "sim"]
     old = reading.instance(kept)
-    assert len(list(old.events())) == 300
+    assert len(list(old.events())) == 240
     assert [event.message for event in sim.events()] == ["new 0"]
-    assert len(list(old.events())) == 300
+    assert len(list(old.events())) == 240
     with pytest.raises(ReplacedError):
         list(parked)
 
@@ -154,7 +154,7 @@ def test_one_that_was_put_back_is_read_again(path: Path, reading: Archive) -> No
         with pytest.raises(GoneError):
             list(sim.events())
     (path / "old").rename(path / "sim")
-    assert sim.stats().events == 300
+    assert sim.stats().events == 240
     assert list(sim.changes(last)) == []
 
 
@@ -162,7 +162,7 @@ def test_a_whole_archive_in_the_place_of_another_is_noticed(
     path: Path, reading: Archive, tmp_path: Path
 ) -> None:
     sim = reading.instance("sim")
-    assert sim.stats().events == 300
+    assert sim.stats().events == 240
     shutil.copytree(path, tmp_path / "b")
     write(tmp_path / "b", "sim.append(Event('in the copy', source='C'))")
     path.rename(tmp_path / "moved")
@@ -191,7 +191,7 @@ def test_a_reader_in_the_writer_s_process_finds_the_new_instance(path: Path) -> 
         assert [event.message for event in sim.events()] == ["new"]
         with pytest.raises(ReplacedError):
             list(parked)
-        assert len(list(writing.instance(kept).events())) == len(list(reading.instance(kept).events())) == 300
+        assert len(list(writing.instance(kept).events())) == len(list(reading.instance(kept).events())) == 240
         writing.instance("sim").compact()
         assert [event.message for event in sim.events()] == ["new"]
 
@@ -209,7 +209,7 @@ def test_the_facts_of_an_instance_are_read_anew_from_each_generation(path: Path,
         """,
         path,
     )
-    assert sim.stats().events == 300
+    assert sim.stats().events == 240
     assert sim.mirrored == MirrorState("http://127.0.0.1:1", "sim", None)
 
 

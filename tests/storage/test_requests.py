@@ -188,6 +188,7 @@ def test_ids_from_a_clock_that_was_ahead_are_forgotten_a_day_after_it_was_set_ba
 def test_a_damaged_id_does_not_keep_others_from_being_forgotten(sim: Instance, clock: Clock) -> None:
     for n in range(5):
         sim.append(Event("a"), request_id=f"{n}")
+    sim.settle()
     environment = sim._store._environment  # type: ignore[attr-defined]  # there is no public way to damage
     with environment.lmdb.begin(write=True, db=environment.databases["requests"]) as transaction:
         transaction.put(b"\0" + b"2", b"damaged")
