@@ -255,7 +255,7 @@ _COMMITS = (
     CommitRecord(1, (5,), (3,), (Run(_KEY, _KEY), Run(_KEY + b"\1", _KEY + b"\2"))),
     CommitRecord(1, tuple(range(5, 500, 9)), (1,) * 55, (Run(_KEY, _KEY + b"\1"),)),
 )
-_META = Meta("sim", b"8 random", 5, 7, 3, MirrorState("http://ops:8090", "sim", "cursor"))
+_META = Meta("sim", b"8 random", 5, 7, 3, mirrored=MirrorState("http://ops:8090", "sim", "cursor"))
 _ZONE_MAPS = (
     ZoneMap(_KEY, _KEY + b"\1", 9, pack_sources(["AOCS", "EPS"]), 5, 1, 2, (4, 0, 5, 0, 0, 0, 0)),
     ZoneMap(_KEY, _KEY + b"\1", 90, pack_sources(f"S{n}" for n in range(20)), 127, 1, 2),

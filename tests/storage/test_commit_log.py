@@ -234,6 +234,28 @@ def test_a_header_of_other_bytes_is_damage_or_nothing(data: bytes) -> None:
         assert decode_header(data, 1) is None
 
 
+@pytest.mark.parametrize("kept", [1, 7, 8, 12, 40, 63])
+def test_a_header_torn_within_itself_is_no_segment(tmp_path: Path, kept: int) -> None:
+    """The first write of a segment is its header and its first record: nothing of it was acknowledged."""
+    log = filled(tmp_path, 2)
+    log.roll()
+    log.append(record(3))
+    log.close()
+    lose_end(tmp_path)
+    second = tmp_path / "log-2"
+    whole = second.read_bytes()
+    second.write_bytes(whole[:kept] + bytes(len(whole) - kept))
+    assert opened(tmp_path)[1] == [1, 2]
+    assert 2 not in segment_numbers(tmp_path)
+    flipped = bytearray(whole)
+    flipped[kept] ^= 1
+    for segment in tmp_path.glob("log-*"):
+        segment.unlink()
+    second.write_bytes(flipped)
+    with pytest.raises(DamagedError, match="log-2"):
+        read_log(tmp_path, 2)
+
+
 class Broken:
     """A medium that fails from some call on."""
 

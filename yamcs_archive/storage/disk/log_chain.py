@@ -136,13 +136,18 @@ def _is_of_this_log(folder: Path, end: LogEnd, present: list[int]) -> bool:
     """Return whether an acknowledged end is not one of an earlier life of the machine."""
     if end.number not in present:
         return True  # LMDB has all of that segment
-    header = decode_header(read_segment(folder, end.number, size=HEADER_BYTES), end.number)
-    return header is not None and header.epoch == end.epoch
+    segment = _segment(folder, end.number)
+    return segment is not None and segment.header.epoch == end.epoch
 
 
 def _segment(folder: Path, number: int) -> _Segment | None:
     data = read_segment(folder, number)
-    header = decode_header(data, number)
+    try:
+        header = decode_header(data, number)
+    except DamagedError:
+        if len(bytes(data).rstrip(b"\0")) > HEADER_BYTES:
+            raise
+        return None  # the first write was torn within the header: no record was acknowledged
     return None if header is None else _Segment(header, data)
 
 
