@@ -49,7 +49,7 @@ class Describing(OpenInstance):
         >>> _ = sim.append(Event("Wheel 3 over speed"))
         >>> found = sim.stored_forms()
         >>> found.format, found.is_current
-        (1, True)
+        (2, True)
         """
         self._check_open()
         return self._store.stored_forms()

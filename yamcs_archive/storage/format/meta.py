@@ -117,7 +117,7 @@ def decode_fact(key: bytes, value: bytes) -> tuple[str, object]:
     """Return the name and the value of one fact; DamagedError if it cannot be trusted.
 
     >>> [decode_fact(*pair) for pair in encode_meta(Meta("sim", b"8 random", 0))][:2]
-    [('format', 1), ('instance', 'sim')]
+    [('format', 2), ('instance', 'sim')]
     """
     body = _CHECKSUMMED.unwrap(key, value)
     try:
