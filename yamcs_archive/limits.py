@@ -159,6 +159,8 @@ put into blocks."""
 LATE_EVENTS_MAX = 50_000
 """Most late events that a checkpoint leaves out of blocks: replaying them takes some 50 ms. More are put into
 the blocks that get the most of them."""
+LATE_BYTES_MAX = 32 << 20
+"""Bytes of memory of carried late events beyond which all of them are put into blocks."""
 TABLE_EVENTS_LEFT_MAX = 256
 """Most young events that stay in the log at rest and at close: a single event each minute must not rewrite a
 block of thousands."""

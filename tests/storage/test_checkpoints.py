@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.child import run
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.storage.format.block import Block
@@ -112,6 +113,73 @@ def test_carried_events_outlive_an_opening_and_a_kill(tmp_path: Path) -> None:
             assert entries(sim)["young"] == 0
             assert (list(sim.events()), list(sim.changes())) == (expected, arrived)
             assert not list((directory / "sim" / "gen-1").glob("log-*"))
+
+
+def late_batch(turn: int) -> list[Event]:
+    """16 events after those of the turns before, and three late ones among those."""
+    start = 10_000 * turn
+    late = [(f"late{n}", "L", start - 10_000 + 30 * n + turn) for n in range(3)]
+    in_order = [(f"{n}", "S", start + 10 * n) for n in range(16)]
+    return [
+        Event(message, source, generation_time=time, seq_number=turn, reception_time=0)
+        for message, source, time in (*late, *in_order)
+    ]
+
+
+def test_late_events_of_long_appends_are_carried_by_one_record_each(tmp_path: Path) -> None:
+    asked = """
+        with Archive.open(sys.argv[1], readonly=True) as archive:
+            sim = archive.instance("sim")
+            print(sim.count(), len({event.key for event in sim.events()}), len(list(sim.changes())))
+        """
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        with Archive.open(tmp_path / "a", readonly=True) as reading:
+            for turn in range(6):
+                sim.append_many(late_batch(turn))
+                # Before the first batch there is no block, so none of its events is late.
+                blocks = 2 + turn
+                assert entries(sim) == {"young": 3 * turn, "blocks": blocks, "summaries": blocks}
+                whole(sim)
+                assert run(asked, tmp_path / "a").split() == [str(19 * turn + 19)] * 3
+            assert sim.append_many(late_batch(4)).duplicates == 19
+            assert [event.key for event in reading.instance("sim").events()] == [
+                event.key for event in sim.events()
+            ]
+        sim.append(Event("after", source="A", generation_time=70_000))
+        expected, arrived = list(sim.events()), list(sim.changes())
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+    for directory in (tmp_path / "a", tmp_path / "killed"):
+        with Archive.open(directory, options=SMALL) as archive:
+            sim = archive.instance("sim")
+            assert (list(sim.events()), list(sim.changes())) == (expected, arrived)
+            assert sim.append_many(late_batch(5)).duplicates == 19
+            sim.append_many(late_batch(6))
+            everything = sorted([*expected, *late_batch(6)], key=lambda event: event.key)
+            assert list(sim.events()) == everything
+            checkpointed(sim)
+            whole(sim)
+            sim.settle()
+            assert entries(sim)["young"] == 0
+            assert list(sim.events()) == everything
+            assert not list((directory / "sim" / "gen-1").glob("log-*"))
+
+
+@pytest.mark.parametrize(("most", "young"), [(3, 3), (5, 5), (6, 6), (14, 14), (15, 15), (16, 15)])
+def test_carried_events_of_long_appends_are_bounded(tmp_path: Path, most: int, young: int) -> None:
+    options = replace(SMALL, late_events_max=most, late_share=1)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        seen = []
+        for turn in range(6):
+            sim.append_many(late_batch(turn))
+            seen.append(entries(sim)["young"])
+            whole(sim)
+        assert max(seen) <= young
+        assert max(seen) > young - 3
+        assert sim.count() == 19 * 6
+        sim.settle()
+        whole(sim)
 
 
 @pytest.mark.parametrize(("most", "left"), [(1, 0), (2, 1), (5, 1), (6, 6), (7, 6)])

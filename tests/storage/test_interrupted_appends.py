@@ -21,12 +21,15 @@ from yamcs_archive.errors import ArchiveError, MirrorError, OutcomeUnknownError
 from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS
+from yamcs_archive.storage.failpoints import BLOCK_POINTS, GROUP_COMMIT_POINTS, LATE_BULK_POINTS
 from yamcs_archive.storage.failpoints import BULK_POINTS as OWN_POINTS
 from yamcs_archive.storage.write import committer
 
 BULK_POINTS = (*GROUP_COMMIT_POINTS[:3], *OWN_POINTS, GROUP_COMMIT_POINTS[-1])
 """The failpoints of a commit that writes blocks at once."""
+
+LATE_POINTS = (*GROUP_COMMIT_POINTS[:3], *LATE_BULK_POINTS, GROUP_COMMIT_POINTS[-1])
+"""Those of a commit that has late events, too."""
 
 STORED = BULK_POINTS[BULK_POINTS.index("after-commit") :]
 
@@ -63,6 +66,15 @@ def batch(turn: int) -> list[Event]:
     ]
 
 
+def late_batch(turn: int) -> list[Event]:
+    """Events of the turn, and late ones within the blocks of all turns before it."""
+    late = [
+        Event(f"{turn}/late", source="L", generation_time=at * 1000 + 3, seq_number=turn, reception_time=0)
+        for at in range(turn)
+    ]
+    return [*batch(turn), *late]
+
+
 def holds(sim: Instance, expected: list[Event]) -> None:
     """Check that these events are stored, and that all ways to read and count them agree."""
     whole(sim)
@@ -76,6 +88,35 @@ def test_a_long_append_passes_the_points_of_its_blocks_too(small: Instance) -> N
     failpoints.on_point = passed.append
     small.append_many(batch(0))
     assert tuple(dict.fromkeys(passed)) == BULK_POINTS
+    passed.clear()
+    small.append_many(late_batch(1))
+    assert tuple(dict.fromkeys(passed)) == LATE_POINTS
+
+
+@pytest.mark.parametrize("fault", [ArchiveError, MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("point", LATE_POINTS)
+def test_a_failure_leaves_all_of_a_long_append_with_late_events_or_nothing(
+    small: Instance, point: str, fault: type[BaseException]
+) -> None:
+    small.append_many(late_batch(0))
+    small.append_many(late_batch(1))
+    waiting = small.arrival(small.cursor())
+    small._store._writer._committer._log.roll()  # type: ignore[attr-defined]  # all points are reached
+    failpoints.on_point = At(point, fault)
+    with pytest.raises((fault, OutcomeUnknownError)):
+        small.append_many(late_batch(2))
+    there = point in STORED
+    expected = [*late_batch(0), *late_batch(1), *(late_batch(2) if there else ())]
+    holds(small, expected)
+    if there:
+        waiting.result(timeout=30)
+    done = small.append_many(late_batch(2))
+    assert (done.stored, done.duplicates) == ((0, 10) if there else (10, 0))
+    small.append_many(late_batch(3))
+    expected = [event for turn in range(4) for event in late_batch(turn)]
+    holds(small, expected)
+    small.settle()
+    holds(small, expected)
 
 
 @pytest.mark.parametrize("fault", [ArchiveError, MemoryError, KeyboardInterrupt])
@@ -109,13 +150,13 @@ def test_a_failure_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_
 _APPEND_THEN_DIE = """
     from tests.dying import die_at
     from yamcs_archive.storage.write import committer
-    directory, point, passes = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    directory, point, passes, late = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
     options = Options(block_events_max=16, run_events_min=8, maintenance=False)
     sim = Archive.open(directory, options=options).instance("sim", create=True)
 
     die_at(point, passes)
     for turn in range(5):
-        sim.append_many(
+        events = [
             Event(
                 f"{turn}/{n}",
                 source=f"S{n % 3}",
@@ -124,26 +165,43 @@ _APPEND_THEN_DIE = """
                 reception_time=0,
             )
             for n in range(8 if turn else 19)
-        )
+        ]
+        if late == "True":
+            events += [
+                Event(
+                    f"{turn}/late",
+                    source="L",
+                    generation_time=at * 1000 + 3,
+                    seq_number=turn,
+                    reception_time=0,
+                )
+                for at in range(turn)
+            ]
+        sim.append_many(events)
         print(turn, flush=True)
 """
 
 
-@pytest.mark.parametrize("point", BULK_POINTS)
+@pytest.mark.parametrize(
+    ("point", "late"), [*((point, False) for point in BULK_POINTS), *((point, True) for point in LATE_POINTS)]
+)
 @pytest.mark.parametrize("passes", [0, 2])
 def test_a_kill_leaves_all_of_a_long_append_or_nothing_and_the_next_one_goes_on(
-    tmp_path: Path, point: str, passes: int
+    tmp_path: Path, point: str, passes: int, *, late: bool
 ) -> None:
-    printed = run_in_fork(_APPEND_THEN_DIE, tmp_path / "a", point, passes, status=-signal.SIGKILL)
+    if point == "log-segment-made":
+        passes = 0  # one segment has them all
+    offered = late_batch if late else batch
+    printed = run_in_fork(_APPEND_THEN_DIE, tmp_path / "a", point, passes, late, status=-signal.SIGKILL)
     acknowledged = len(printed.split())
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         sim = archive.instance("sim", create=True)
         turns = acknowledged + (point in STORED)
-        holds(sim, [event for turn in range(turns) for event in batch(turn)])
+        holds(sim, [event for turn in range(turns) for event in offered(turn)])
         for turn in range(5):
-            assert sim.append_many(batch(turn)).duplicates == len(batch(turn)) * (turn < turns)
+            assert sim.append_many(offered(turn)).duplicates == len(offered(turn)) * (turn < turns)
         sim.settle()
-        holds(sim, [event for turn in range(5) for event in batch(turn)])
+        holds(sim, [event for turn in range(5) for event in offered(turn)])
 
 
 @pytest.mark.parametrize("fault", [ArchiveError, MemoryError])

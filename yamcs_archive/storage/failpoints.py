@@ -31,6 +31,9 @@ BLOCK_POINTS = ("block-half-put", "block-put")
 BULK_POINTS = (*BLOCK_POINTS, "bulk-before-commit", "after-commit")
 """The points of a large run in order, likewise; those of a checkpoint come before, if events are young."""
 
+LATE_BULK_POINTS = ("log-segment-made", "log-written", "log-synced", "bulk-carried", *BULK_POINTS)
+"""The points of a large run that has late events, likewise: the log carries them."""
+
 CHECKPOINT_POINTS = (
     "checkpoint-begun",
     "step-begun",

@@ -58,11 +58,11 @@ class LogTail:
         end = read_end(folder)
         if end is not None and reaches_beyond(folder, end) and not has_other_writer(folder.parent.parent):
             end = None
-        if folder == self._folder and checkpoint == self._checkpoint and end is not None:
-            if end == self._end:
-                return
-            if self._continues(folder, end):
+        if folder == self._folder and checkpoint.last == self._checkpoint.last and end is not None:
+            if end != self._end and self._continues(folder, end):
                 self._end = end
+            if end == self._end and self._tables.carry_up_to(checkpoint.carried):
+                self._checkpoint = checkpoint
                 return
         self._folder = None  # until this has ended
         found = read_log(folder, checkpoint.last, acknowledged=end is not None)
@@ -81,8 +81,8 @@ class LogTail:
             data = read_segment(folder, place.number, place.offset, end.offset - place.offset)
         except FileNotFoundError:
             return False
-        table = self._tables.growing
-        for record in records_from(data, place._replace(offset=0), table.last + 1, len(data)):
-            table.add(decode_payload(record.sequence, record.payload))
+        first = self._tables.growing.last + 1
+        for record in records_from(data, place._replace(offset=0), first, len(data)):
+            self._tables.add(decode_payload(record.sequence, record.payload))
             self._place = record.after._replace(offset=place.offset + record.after.offset)
         return self._place.offset == end.offset

@@ -58,6 +58,8 @@ class Carried(NamedTuple):
     """In key order; at least one."""
     commits: Sequence[int]
     """The number of each event's commit."""
+    before: int = 0
+    """The number of an earlier record whose events are carried on as well; 0: there is none."""
 
 
 class LogRecord(NamedTuple):
@@ -73,8 +75,8 @@ class LogRecord(NamedTuple):
     facts: Sequence[Pair] = ()
     """Changed facts of the instance, as they are stored."""
     carried: Carried | None = None
-    """Events of earlier records, which a checkpoint left out of blocks. The record has nothing else then, and
-    counts only if that checkpoint names it."""
+    """Late events of commits that LMDB has without them. The record has nothing else then, and counts only if
+    LMDB's checkpoint names it, or another one that counts does."""
 
 
 class _Commit(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -89,7 +91,7 @@ class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=F
     sources: list[tuple[str, SourceState]]
     requests: list[tuple[bytes, bytes]]
     facts: list[tuple[bytes, bytes]]
-    carried: tuple[EventColumns, bytes] | None
+    carried: tuple[EventColumns, bytes, int] | None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -117,7 +119,9 @@ def encode_payload(record: LogRecord) -> bytes:
         for commit in record.commits
     ]
     carried = record.carried
-    left = None if carried is None else (to_event_columns(carried.events), pack_int64s(carried.commits))
+    left = None
+    if carried is not None:
+        left = to_event_columns(carried.events), pack_int64s(carried.commits), carried.before
     return _encode((commits, record.sources, record.requests, record.facts, left))
 
 
@@ -132,8 +136,8 @@ def decode_payload(sequence: int, payload: bytes | memoryview) -> LogRecord:
         raise DamagedError(f"record {sequence} of the log", f"it cannot be read: {error}") from None
 
 
-def _carried(events: EventColumns, commits: bytes) -> Carried:
-    return Carried(from_event_columns(events), unpack_int64s(commits, events.size))
+def _carried(events: EventColumns, commits: bytes, before: int) -> Carried:
+    return Carried(from_event_columns(events), unpack_int64s(commits, events.size), before)
 
 
 def _commit(found: _Commit) -> LoggedCommit:

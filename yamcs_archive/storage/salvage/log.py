@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from yamcs_archive.columns import Columns
@@ -22,7 +22,7 @@ from yamcs_archive.storage.salvage.losses import Losses
 
 
 def saved_records(folder: Path, checkpoint: Checkpoint, losses: Losses) -> list[LogRecord]:
-    """Return the records after a checkpoint that can be read, in order, and note those that cannot."""
+    """Return the records after a checkpoint that can be read and count, in order; note what is lost."""
     found: dict[int, LogRecord] = {}
     for number in segment_numbers(folder):
         for framed in _valid(folder, number, losses):
@@ -31,6 +31,7 @@ def saved_records(folder: Path, checkpoint: Checkpoint, losses: Losses) -> list[
                     found[framed.sequence] = decode_payload(framed.sequence, framed.payload)
                 except DamagedError as error:
                     losses.add_fact(f"record {framed.sequence} of the log", error.reason)
+    carrying = _that_count(found, checkpoint, losses)
     records = [found[sequence] for sequence in sorted(found)]
     expected = checkpoint.last + 1
     for record in records:
@@ -38,10 +39,24 @@ def saved_records(folder: Path, checkpoint: Checkpoint, losses: Losses) -> list[
             lost = f"records {expected} to {record.sequence - 1} of the log"
             losses.add_range(lost, "they are damaged or missing", None, None, None)
         expected = record.sequence + 1
-    if checkpoint.carried and checkpoint.carried not in found:
-        where = f"record {checkpoint.carried} of the log"
-        losses.add_range(where, "the late events that it carries are lost", None, None, None)
-    return records
+    return [record for record in records if record.carried is None or record.sequence in carrying]
+
+
+def _that_count(found: Mapping[int, LogRecord], checkpoint: Checkpoint, losses: Losses) -> set[int]:
+    """Return the numbers of the records whose carried events count: the one that LMDB names, and those that
+    one that counts names.
+    """
+    numbers: set[int] = set()
+    number = checkpoint.carried
+    while number:
+        record = found.get(number)
+        if record is None or record.carried is None or record.carried.before >= number:
+            where = f"record {number} of the log"
+            losses.add_range(where, "the late events that it carries are lost", None, None, None)
+            break
+        numbers.add(number)
+        number = record.carried.before
+    return numbers
 
 
 def vectors_of(events: Columns[int] | StoredVectors, commits: Sequence[int]) -> StoredVectors:

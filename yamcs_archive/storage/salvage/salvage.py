@@ -133,8 +133,8 @@ class _Run:
         stored = self._facts.meta.get("checkpoint")
         checkpoint = Checkpoint(*stored) if isinstance(stored, list) else NO_CHECKPOINT
         for record in saved_records(folder, checkpoint, self._losses):
-            if record.carried is not None and record.sequence == checkpoint.carried:
-                events.add_young(vectors_of(*record.carried))
+            if record.carried is not None:
+                events.add_young(vectors_of(record.carried.events, record.carried.commits))
             for commit in record.commits:
                 self._commits.add_logged(commit.record)
                 events.add_young(vectors_of(commit.events, [commit.number] * commit.events.size))

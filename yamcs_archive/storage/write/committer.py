@@ -2,8 +2,8 @@
 
 1. Only one thread at a time uses it: :mod:`writer` sees to that.
 2. A group is committed by one record of the commit log: events, source states and request ids together, so a
-   crash leaves all of the group or nothing. A large run in order is put into blocks at once, by one LMDB
-   transaction.
+   crash leaves all of the group or nothing. Large runs in order are put into blocks at once, by one LMDB
+   transaction; a record of the log carries the late events among them, and that transaction names it.
 3. LMDB has what the records up to the checkpoint say, and the log what follows. A transaction that changes
    events, commits or source states takes the memory tables along, and moves the checkpoint to the newest
    record.
@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import lmdb
 import msgspec
+import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
@@ -35,7 +36,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.limits import TABLE_EVENTS_LEFT_MAX
+from yamcs_archive.limits import LATE_BYTES_MAX, TABLE_EVENTS_LEFT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment, LazyRead
 from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
@@ -43,8 +44,8 @@ from yamcs_archive.storage.disk.log_files import remove_segments
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import encode_key
-from yamcs_archive.storage.format.log_records import LoggedCommit, LogRecord, encode_payload
-from yamcs_archive.storage.format.meta import NO_CHECKPOINT, encode_horizon
+from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord, encode_payload
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, encode_checkpoint, encode_horizon
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
@@ -53,6 +54,7 @@ from yamcs_archive.storage.write.checkpoint import KnownBlocks, TableImage, made
 from yamcs_archive.storage.write.commit_log import CommitLog, LogWriteError
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
+from yamcs_archive.storage.write.key_lookup import NewRun
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
 from yamcs_archive.storage.write.placement import place, put_run
 from yamcs_archive.storage.write.rows_of_version_1 import move_rows
@@ -462,13 +464,13 @@ class Committer:
             stored = self._stored(read)
             saved = self._unsaved | changed.keys()
             sources = [(name, changed.get(name) or self._state(stored, changed, name)) for name in saved]
-            bulk = len(commits) == 1 and self._is_bulk(groups[0], stored)
+            large = self._large_runs(groups[0], stored) if len(commits) == 1 else []
         facts = () if noted is None else (noted,)
         number = self._head + 1
         record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
         failpoint("before-commit")
-        if bulk:
-            self._put_bulk(groups, number, record, alone=alone)
+        if large:
+            self._put_bulk(groups, record, large, alone=alone)
         else:
             self._log_record(groups, number, record)
         try:
@@ -487,8 +489,9 @@ class Committer:
         payload = encode_payload(record)
         try:
             self._log.append(payload)
-            failpoint("after-commit")
-            self._environment.files.check_unless_recent()
+            if record.carried is None:
+                failpoint("after-commit")
+                self._environment.files.check_unless_recent()
             self.tables.growing.add(record)
         except UnavailableError as error:
             unknown = isinstance(error, LogWriteError)
@@ -499,26 +502,58 @@ class Committer:
             # The error itself would mean that nothing was stored: the caller would append the events again.
             raise CommitFailed(groups, number, error) from error
 
-    def _is_bulk(self, group: Group, stored: StoredEvents) -> bool:
-        """Return whether a group is one run between two blocks that is large enough for blocks of its own."""
-        return (
-            len(group.new_runs) == 1
-            and group.new_runs[0].alone
-            and group.events.size >= self._options.run_events_min
-            and stored.blocks.index.around(encode_key(*group.events.key(0))) is None
-        )
+    def _large_runs(self, group: Group, stored: StoredEvents) -> list[NewRun]:
+        """Return the runs of a group that become blocks at once: large ones, each between two blocks.
 
-    def _put_bulk(self, groups: list[Group], number: int, record: LogRecord, *, alone: bool) -> None:
-        """Put a large run into blocks at once. What is young goes there first: LMDB has no commit without
-        those before it."""
-        if self.tables.any:
-            if alone:
-                raise HandOver
-            self.checkpoint_all(self._options.late_events_max)
+        None do if the other events would be more than half of the group, or more than may be carried.
+        """
+        size, least = group.events.size, self._options.run_events_min
+        if size < least:
+            return []
+        found = [
+            run
+            for run in group.new_runs
+            if run.alone
+            and run.stop - run.start >= least
+            and stored.blocks.index.around(encode_key(*group.events.key(run.start))) is None
+        ]
+        others = size - sum([run.stop - run.start for run in found])
+        return found if others <= min(size // 2, self._options.late_events_max) else []
+
+    def _put_bulk(
+        self, groups: list[Group], record: LogRecord, large: Sequence[NewRun], *, alone: bool
+    ) -> None:
+        """Put large runs into blocks at once; the log carries the other events of the commit.
+
+        What is young goes into blocks first: LMDB has no commit without those before it."""
+        [commit] = record.commits
+        events = commit.events
+        if not isinstance(events, StoredVectors):
+            events = StoredVectors.of(events, commit.number)
+        events = events.stored_by(commit.number)
+        others = np.ones(events.size, bool)
+        for run in large:
+            others[run.start : run.stop] = False
+        late = events.take(np.flatnonzero(others))
+        self._make_room_for_bulk(late.size, alone=alone)
+        carried: Carried | None = None
+        if late.size:
+            before = self.tables.carried
+            carried = Carried(late, late.commits.tolist(), 0 if before is None else before.last)
+            record = record._replace(sequence=self._log.sequence + 1)
+            self._log_record(groups, commit.number, LogRecord(record.sequence, (), carried=carried))
+            failpoint("bulk-carried")
+        parts = [events.cut(run.start, run.stop) for run in large]
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
-                self._put_record(record, WriteTransaction(self._environment, transaction, self._cache))
+                stored = WriteTransaction(self._environment, transaction, self._cache)
+                for part in parts:
+                    self._put_run(part, stored)
+                self._put_record(record, stored)
+                if carried is not None:
+                    checkpoint = Checkpoint(self.tables.growing.after, record.sequence)
+                    stored.put_pairs("meta", [encode_checkpoint(checkpoint)])
                 failpoint("bulk-before-commit")
                 transaction.commit()
             except lmdb.MapFullError:
@@ -526,7 +561,7 @@ class Committer:
                 if alone:
                     raise HandOver from None
             except lmdb.Error as error:
-                raise CommitFailed(groups, number, error) from error
+                raise CommitFailed(groups, commit.number, error) from error
             except BaseException:
                 self._cache.forget()  # it may have blocks that this transaction put and lost
                 raise
@@ -537,23 +572,40 @@ class Committer:
             self._environment.grow()
         try:
             failpoint("after-commit")
+            if carried is not None:
+                self.tables.carry(record.sequence, carried)
             self._environment.files.check_unless_recent()
         except Exception as error:
-            raise CommitFailed(groups, number, error) from error
+            raise CommitFailed(groups, commit.number, error) from error
+
+    def _make_room_for_bulk(self, late: int, *, alone: bool) -> None:
+        """Put what is young into LMDB, but for late events, and more of these if they become too many."""
+        tables, most = self.tables, self._options.late_events_max
+        held = tables.carried
+        if held is not None and late:
+            if held.size_bytes > LATE_BYTES_MAX:
+                most = 0
+            elif held.events + late > most:
+                most = min(most // 2, most - late)
+        if most == self._options.late_events_max and tables.frozen is None and tables.growing.is_empty:
+            return
+        if alone:
+            raise HandOver
+        self.checkpoint_all(most)
+
+    def _put_run(self, events: StoredVectors, stored: WriteTransaction) -> None:
+        if stored.index.around(encode_key(*events.key(0))) is None:
+            put_run(events, stored, self._options)
+            return
+        # Young events around them have become one block.
+        placed = place(events, stored.index, stored.value, self._options)
+        if placed.damaged:
+            raise placed.damaged[0]
+        put_steps(encoded(placed.plans), stored)
 
     def _put_record(self, record: LogRecord, stored: WriteTransaction) -> None:
+        """Put all of a record but its events."""
         for commit in record.commits:
-            events = commit.events
-            if not isinstance(events, StoredVectors):
-                events = StoredVectors.of(events, commit.number)
-            events = events.stored_by(commit.number)
-            if stored.index.around(encode_key(*events.key(0))) is None:
-                put_run(events, stored, self._options)
-            else:  # young events around them have become one block
-                placed = place(events, stored.index, stored.value, self._options)
-                if placed.damaged:
-                    raise placed.damaged[0]
-                put_steps(encoded(placed.plans), stored)
             stored.put_commits(commit.record)
         stored.put_pairs("sources", [encode_source(*pair) for pair in record.sources])
         stored.put_pairs("requests", record.requests)

@@ -82,10 +82,14 @@ class MemoryTable:
     def of_carried(cls, number: int, carried: Carried) -> MemoryTable:
         """Return a table of the events that record ``number`` carries; it has no commits."""
         table = cls(number)
-        events = carried.events
-        table.size_bytes = table._add(LoggedCommit(0, 0, events, ()), 0, carried.commits)
-        table.extent = Extent(events.size, 0, number)
+        table.add_carried(number, carried)
         return table
+
+    def add_carried(self, number: int, carried: Carried) -> None:
+        """Add the events that record ``number`` carries to those of an earlier one."""
+        count = self.extent.events
+        self.size_bytes += self._add(LoggedCommit(0, 0, carried.events, ()), count, carried.commits)
+        self.extent = Extent(count + carried.events.size, 0, number)
 
     @property
     def last(self) -> int:
@@ -96,6 +100,11 @@ class MemoryTable:
     def events(self) -> int:
         """The number of events."""
         return self.extent.events
+
+    @property
+    def is_empty(self) -> bool:
+        """True if its records have nothing that LMDB is to have, so that they only carry late events."""
+        return not (self.extent.commits or self.sources or self.requests or self.facts)
 
     def add(self, record: LogRecord) -> None:
         """Add a record, which must be the next one."""

@@ -4,6 +4,7 @@
    records: one that is being put into LMDB, and one that grows. Before them come carried events, which a
    checkpoint has left out of blocks: their commits are in LMDB, they themselves are in a record that it
    names.
+   A bulk commit that has late events adds its own to them.
 2. A view is made for a checkpoint, which a reader has read in its LMDB transaction. It has the records that
    follow that checkpoint without a gap, up to the newest one. If the tables have moved on, there is none: the
    reader must begin a new transaction.
@@ -22,7 +23,7 @@ from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.keys import TIME_BYTES
-from yamcs_archive.storage.format.log_records import LogRecord
+from yamcs_archive.storage.format.log_records import Carried, LogRecord
 from yamcs_archive.storage.format.meta import Checkpoint
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.young.memory_table import Extent, MemoryTable
@@ -229,16 +230,50 @@ class MemoryTables:
         """Make the tables of the records after a checkpoint. Raises DamagedError if carried events are
         missing.
         """
-        carried: MemoryTable | None = None
-        growing = MemoryTable(checkpoint.last)
+        self._state: tuple[MemoryTable | None, tuple[MemoryTable, ...]] = (
+            None,
+            (MemoryTable(checkpoint.last),),
+        )
+        self._unnamed: dict[int, Carried] = {}  # what records carry that no checkpoint has named yet
         for record in records:
-            growing.add(record)
-            if record.carried is not None and record.sequence == checkpoint.carried:
-                carried = MemoryTable.of_carried(record.sequence, record.carried)
-        if checkpoint.carried and carried is None:
+            self.add(record)
+        if not self.carry_up_to(checkpoint.carried):
             where = f"record {checkpoint.carried} of the log"
-            raise CarriedGoneError(where, "the events that it carries are missing")
-        self._state: tuple[MemoryTable | None, tuple[MemoryTable, ...]] = carried, (growing,)
+            raise CarriedGoneError(where, "the events that it carries are missing, or those before them")
+
+    def add(self, record: LogRecord) -> None:
+        """Add a record that was read. What it carries is seen only after :meth:`carry_up_to`."""
+        self.growing.add(record)
+        if record.carried is not None:
+            self._unnamed[record.sequence] = record.carried
+
+    def carry_up_to(self, number: int) -> bool:
+        """Carry the events of the record that a checkpoint names, and of those before it that count.
+
+        Return False if one of them is not among the records that were added; then nothing has changed.
+        """
+        known = 0 if self.carried is None else self.carried.last
+        chain: list[tuple[int, Carried]] = []
+        while number != known:
+            found = self._unnamed.get(number)
+            if found is None or found.before >= number:
+                return False
+            chain.append((number, found))
+            number = found.before
+        for at, found in reversed(chain):
+            self.carry(at, found)
+        if chain:
+            newest = chain[0][0]
+            self._unnamed = {at: found for at, found in self._unnamed.items() if at > newest}
+        return True
+
+    def carry(self, number: int, carried: Carried) -> None:
+        """Carry the events of a record beside those that are carried already."""
+        table, tables = self._state
+        if table is None:
+            self._state = MemoryTable.of_carried(number, carried), tables
+        else:
+            table.add_carried(number, carried)
 
     @property
     def all(self) -> tuple[MemoryTable, ...]:
@@ -297,9 +332,9 @@ class MemoryTables:
     def view(self, checkpoint: Checkpoint) -> YoungView | None:
         """Return what follows a checkpoint."""
         carried, tables = self._state
-        if checkpoint.carried != (0 if carried is None else carried.last):
-            return None
         before = () if carried is None else ((carried, carried.extent),)
+        if checkpoint.carried != (before[0][1].last if before else 0):
+            return None
         for at, table in enumerate(tables):
             if table.after == checkpoint.last:
                 # The newest first: a record that comes meanwhile is then in no view without the one before
