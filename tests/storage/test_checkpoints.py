@@ -16,7 +16,7 @@ from yamcs_archive import Archive, Event, Instance, Options, OutcomeUnknownError
 from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
-from yamcs_archive.storage.write import checkpoint
+from yamcs_archive.storage.write import checkpoint, placement
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -447,9 +447,8 @@ def test_where_there_is_no_memory_appends_are_refused_and_go_on_when_there_is_so
 
         def placed(*given: Any, **more: Any) -> Any:
             lack("placed")
-            return place(*given, **more)
+            return placement.place(*given, **more)
 
-        place = checkpoint.place
         monkeypatch.setattr(checkpoint, "place", placed)
         monkeypatch.setattr(failpoints, "on_point", lack)
         late = Event("U", source="U", generation_time=5, seq_number=0, reception_time=0)
