@@ -164,8 +164,6 @@ LATE_BYTES_MAX = 32 << 20
 TABLE_EVENTS_LEFT_MAX = 256
 """Most young events that stay in the log at rest and at close: a single event each minute must not rewrite a
 block of thousands."""
-TABLE_BYTES_LEFT_MAX = 1 << 20
-"""Most bytes of memory of those events: each opening reads them, and readers of other processes hold them."""
 
 REST_AGE_US = 60_000_000
 """Age of the newest commit from which on an instance rests, in microseconds: then young events go into

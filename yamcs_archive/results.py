@@ -346,6 +346,11 @@ class StoredForms:
 
     format: int
     """The version of the format; see ``docs/format.md``."""
+    newest_format: int
+    """The version that this program writes: a writer makes it of an earlier one when it opens the instance.
+    Programs that know only the earlier one do not read it any more then."""
+    rows: int
+    """Events that version 1 stored one by one: the same writer puts them into blocks."""
     zone_maps: int
     uncounted_zone_maps: int
     """Those without numbers of events by severity: counting by severity reads their blocks."""
@@ -359,7 +364,8 @@ class StoredForms:
     def is_current(self) -> bool:
         """True if nothing is of an earlier form.
 
-        >>> StoredForms(1, 2, 1, 2, 0, 0).is_current
-        False
+        >>> StoredForms(2, 2, 0, 2, 1, 2, 0, 0).is_current, StoredForms(1, 2, 0, 2, 0, 2, 0, 0).is_current
+        (False, False)
         """
-        return not self.uncounted_zone_maps and not self.large_blocks
+        whole = not self.uncounted_zone_maps and not self.large_blocks
+        return whole and self.format == self.newest_format

@@ -27,6 +27,9 @@ class Held(NamedTuple):
     meta: dict[str, Any]
     sources: dict[bytes, Source]
     rows: list[Stored]
+    """Empty but in version 1."""
+    young: list[Stored]
+    """The events of the log; empty in version 1."""
     blocks: list[list[Stored]]
     """The events of each block."""
     summaries: list[Summary]
@@ -34,8 +37,8 @@ class Held(NamedTuple):
     requests: list[Request]
 
     def events(self) -> list[Stored]:
-        """Return the events of rows and blocks, in key order, pruned ones included."""
-        return sorted([*self.rows, *(event for block in self.blocks for event in block)])
+        """Return the events of rows, log and blocks, in key order, pruned ones included."""
+        return sorted([*self.rows, *self.young, *(event for block in self.blocks for event in block)])
 
     def is_pruned(self, key: Key) -> bool:
         """Return whether an event with this key is before the horizon."""
@@ -50,6 +53,8 @@ def check(held: Held, met: Met) -> None:
     hold(apart, "blocks overlap")
     if any(block[0].key < row.key < block[-1].key for row in held.rows for block in held.blocks):
         met.add("rows: between the keys of a block")
+    if any(block[0].key < each.key < block[-1].key for each in held.young for block in held.blocks):
+        met.add("log: an event between the keys of a block")
     _check_sources(held, events, met)
     _check_block_summaries(held)
     _check_groups(held, met)
@@ -168,7 +173,7 @@ def _check_horizon(held: Held, events: Sequence[Stored], met: Met) -> None:
 
 
 def _check_requests(held: Held, events: Sequence[Stored], met: Met) -> None:
-    rows = {row.key for row in held.rows}
+    where = {row.key: "a row" for row in held.rows} | {each.key: "young" for each in held.young}
     by_key = {event.key: event for event in events}
     for request in held.requests:
         event = by_key.get(request.event)
@@ -178,7 +183,7 @@ def _check_requests(held: Held, events: Sequence[Stored], met: Met) -> None:
             continue
         given = [how for how in product((True, False), repeat=2) if request.digest == digest(event, *how)]
         hold(len(given) == 1, f"request {request.id!r} has the digest of something else")
-        met.add("request: its event is a row" if event.key in rows else "request: its event is in a block")
+        met.add(f"request: its event is {where.get(event.key, 'in a block')}")
         met.add(f"request: {'a' if given[0][0] else 'no'} time was given")
         met.add(f"request: {'a' if given[0][1] else 'no'} number was given")
 

@@ -84,6 +84,16 @@ def header(**fields: int) -> Change:
     return lambda copy: copy.alter_header(lambda found: found._replace(**fields))
 
 
+def both(one: Change, other: Change) -> Change:
+    """Return a change that makes two."""
+
+    def changed(copy: Copy) -> None:
+        one(copy)
+        other(copy)
+
+    return changed
+
+
 def meta(name: str, value: Any) -> Change:
     return lambda copy: copy.put("meta", name.encode(), value)
 

@@ -11,21 +11,19 @@ import itertools
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from tests.golden import log_forms
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, ConflictError, Event, ExpiredError, Options, Severity
 from yamcs_archive.instance import Instance
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN, TIME_MAX_US, TIME_MIN_US
 from yamcs_archive.results import MirrorState
-from yamcs_archive.storage.disk.environments import acquire, release
 from yamcs_archive.storage.format import messages
-from yamcs_archive.storage.format.commits import commit_key
-from yamcs_archive.storage.format.keys import encode_key
-from yamcs_archive.storage.format.source_states import decode_source, encode_source
-from yamcs_archive.storage.maintain import commit_packing, groups
+from yamcs_archive.storage.maintain import commit_packing, groups, pruning
 
 _SEVERITIES = tuple(Severity)
 _WIDE, _FULL, _COLUMNS, _SOURCES, _WIDTHS = -(10**15), -(10**14), 0, 10**9, 10**12
@@ -82,15 +80,16 @@ def fill(directory: Path) -> None:
         patch.object(groups, "GROUP_BLOCKS_MAX", 2),
         patch.object(commit_packing, "PACK_EVENTS_MAX", 300),
     ):
-        for name in ("forms", "pruned", "mirror", "begun"):
+        for name in ("forms", "pruned", "mirror", "begun", *log_forms.NAMES):
             writing.create(name)
         _fill_blocks(writing)
         _fill_beside_blocks(writing)
         with writing.instance("forms") as forms:
             forms.compact()  # which makes the second generation
-        _fill_rows(writing)
+        _fill_outside_blocks(writing)
         _fill_pruned(writing)
         _fill_mirrors(writing)
+        log_forms.fill(directory, partial(writing.instance, block_events_max=20))
     _leave_behind(directory)
 
 
@@ -178,8 +177,8 @@ def _fill_beside_blocks(writing: _Writing) -> None:
         forms.settle()
 
 
-def _fill_rows(writing: _Writing) -> None:
-    """Write rows of every length, and commits of their own."""
+def _fill_outside_blocks(writing: _Writing) -> None:
+    """Write young events with every field missing, and commits of their own."""
     fields: tuple[dict[str, Any], ...] = (
         {},
         {"type": ""},
@@ -210,15 +209,18 @@ def _fill_rows(writing: _Writing) -> None:
 
 
 def _fill_pruned(writing: _Writing) -> None:
-    """Write a horizon, and before it some events that are still stored and one that is gone."""
+    """Write a horizon, and before it an event that is still stored, and some that are gone.
+
+    Pruning ends before it cuts the block around the horizon, as after a crash.
+    """
     horizon = 3_000_000
-    with writing.instance("pruned", block_events_max=5, run_events_min=5) as pruned:
+    with writing.instance("pruned", block_events_max=3, run_events_min=5) as pruned:
         pruned.append(_event("first", "P", -1, 51))
         pruned.append_many([_event("a", "P", n * 1_000_000, n) for n in range(5)], request_id="block")
         pruned.append(_event("gone", "P", 1, 50), request_id="gone")
         pruned.append(_event("kept", "P", horizon, 6))
-    _prune(writing.directory / "pruned", [(1, "P", 50), (-1, "P", 51)], first_commit=1, left={"P": 3})
-    change_meta(writing.directory / "pruned", horizon=horizon, horizon_commit=3)
+        with patch.object(pruning.Deletion, "_cut"):
+            pruned.prune(before=horizon)
     with writing.instance("pruned") as pruned:
         for source in ("P", "N"):  # N never had an event
             try:
@@ -226,26 +228,6 @@ def _fill_pruned(writing: _Writing) -> None:
             except ExpiredError:
                 continue
             raise AssertionError("an event before the horizon was stored")
-
-
-def _prune(instance: Path, rows: list[tuple[int, str, int]], first_commit: int, left: dict[str, int]) -> None:
-    """Remove events from ``rows``, a commit's record, and pruned events from sources, as pruning does."""
-    environment = acquire(instance, readonly=False, map_bytes=Options().map_bytes)
-    try:
-        databases = environment.databases
-        with environment.lmdb.begin(write=True) as transaction:
-            for key in rows:
-                transaction.delete(encode_key(*key), db=databases["rows"])
-            transaction.delete(commit_key(first_commit), db=databases["commits"])
-            for source, events in left.items():
-                value = transaction.get(source.encode(), db=databases["sources"])
-                if value is None:
-                    raise AssertionError("the source of a row is not kept")
-                _, state = decode_source(source.encode(), value)
-                state.events = events
-                transaction.put(*encode_source(source, state), db=databases["sources"])
-    finally:
-        release(environment, readonly=False)
 
 
 def _fill_mirrors(writing: _Writing) -> None:

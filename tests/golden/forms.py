@@ -9,13 +9,24 @@ from __future__ import annotations
 _WIDTHS = (1, 2, 4, 8)
 _FIRST_BYTES = (*_WIDTHS, *(128 + width for width in _WIDTHS))
 _SEVERITIES = ("INFO", "WATCH", "WARNING", "DISTRESS", "CRITICAL", "SEVERE", "ERROR")
-
+_ROWS = {
+    *(f"row: {count} values" for count in range(4, 9)),
+    *(f"row: {severity}" for severity in _SEVERITIES),
+    "row: type before others",
+    "row: user before others",
+    "row: extensions before others",
+    "row: received before it was generated",
+    "row: received later",
+}
 EARLIER = {
     "summary: without counts of severities",
     "group: counts more events",
     "source: with pruned events",
+    "rows: between the keys of a block",
+    "request: its event is a row",
+    *_ROWS,
 }
-"""Forms of versions before the first release, which are read and no longer written."""
+"""Forms of version 1, which are read and no longer written."""
 FORMS = {
     "The directory": {
         "directory: the first generation",
@@ -42,6 +53,8 @@ FORMS = {
         "meta: horizon nil",
         "meta: horizon",
         "meta: horizon before all that is stored",
+        "meta: checkpoint",
+        "meta: checkpoint of nothing",
         "meta: not mirrored",
         "meta: mirrored, no cursor",
         "meta: mirrored, a cursor",
@@ -57,16 +70,7 @@ FORMS = {
         "source: without pruned events",
         "source: with pruned events",
     },
-    "rows": {
-        *(f"row: {count} values" for count in range(4, 9)),
-        *(f"row: {severity}" for severity in _SEVERITIES),
-        "row: type before others",
-        "row: user before others",
-        "row: extensions before others",
-        "row: received before it was generated",
-        "row: received later",
-        "rows: between the keys of a block",
-    },
+    "rows": {*_ROWS, "rows: between the keys of a block"},
     "summaries": {
         "summary: level 0, names",
         "summary: level 0, 16 names",
@@ -95,6 +99,7 @@ FORMS = {
         "request: of one event",
         "request: of several events",
         "request: its event is a row",
+        "request: its event is young",
         "request: its event is in a block",
         "request: its event is gone",
         "request: a time was given",
@@ -133,4 +138,49 @@ FORMS = {
     },
     "An index": {"index: bytes", "index: bytes, 256 entries", "index: integers"},
     "Texts": {"texts: nil", "texts: a table with nil", "texts: a table without nil"},
+    "The commit log": {
+        "log: no segment",
+        "log: one segment",
+        "log: several segments",
+        "log: a record that LMDB has",
+        "log: an event between the keys of a block",
+    },
+    "A segment": {
+        "log: a segment without a header",
+        "log: a torn header",
+        "log: a segment without a predecessor",
+        "log: a predecessor",
+        "log: bytes that the next segment leaves out",
+    },
+    "A record": {
+        "record: no commit",
+        "record: one commit",
+        "record: several commits",
+        "record: one run",
+        "record: several runs",
+        "record: requests",
+        "record: facts",
+        "record: carried",
+        "record: carried, after another one",
+        "record: carried, not named",
+    },
+    "Columns": {
+        "columns: one event",
+        "columns: several events",
+        *(f"columns: {severity}" for severity in _SEVERITIES),
+        "columns: one value",
+        "columns: nil for all",
+        "columns: nil among others",
+        "columns: codes of a byte",
+        "columns: codes of a byte, 256 values",
+        "columns: codes of four bytes",
+        *(f"columns: {column}{nil}" for column in ("extensions", "extra") for nil in ("", " nil")),
+    },
+    "The acknowledged end": {
+        "log: an acknowledged end",
+        "log: no acknowledged end",
+        "log: acknowledged up to its end",
+        "log: more than acknowledged",
+    },
+    "The end of the log": {"log: torn", "log: zeros behind its end", "log: nothing behind it"},
 }

@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def fill(directory: Path) -> None:
-    """Write an ordinary archive: rows, full and partial blocks, late events, several commits."""
+    """Write an ordinary archive: young events, full and partial blocks, late events, several commits."""
     clock = itertools.count(1_767_225_600_000_000, 1_000)
     options = Options(
         block_events_max=64,
@@ -53,9 +53,11 @@ def fill(directory: Path) -> None:
         for n in range(3):
             sim.append(Event(f"later {n}", source="L", generation_time=n * 40_000_000 + 7, seq_number=n))
         sim.settle()  # few, so they stay in late parts
-        sim.append(Event("a row", source="R", generation_time=-(2**55), severity=Severity.ERROR))
+        sim.append(Event("young", source="R", generation_time=-(2**55), severity=Severity.ERROR))
         sim.append(
-            Event("a full row", source="R", type="T", generation_time=1, created_by="me", extra={"a": "b"})
+            Event(
+                "young, with more", source="R", type="T", generation_time=1, created_by="me", extra={"a": "b"}
+            )
         )
 
 
@@ -86,8 +88,6 @@ def main() -> None:
     for target, write, chunk_messages in (
         (version, fill, 20),  # several in a block of 64
         (version / "forms", every_form.fill, messages.CHUNK_MESSAGES),
-        (version / "counts", every_form.fill, messages.CHUNK_MESSAGES),  # with counts of severities
-        (version / "pruning", every_form.fill, messages.CHUNK_MESSAGES),  # with what pruning leaves
     ):
         if (target / "archive").exists():
             continue

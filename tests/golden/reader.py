@@ -1,6 +1,7 @@
 """A second reader of the format, written from docs/format.md alone. It uses nothing of the package.
 
-:mod:`~tests.golden.values`, :mod:`~tests.golden.blocks` and :mod:`~tests.golden.records` decode;
+:mod:`~tests.golden.values`, :mod:`~tests.golden.blocks`, :mod:`~tests.golden.records` and
+:mod:`~tests.golden.log` decode;
 :mod:`~tests.golden.agreement` compares the results. Anything that breaks a rule of the page is a BrokenError.
 """
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import lmdb
 
-from tests.golden import records
+from tests.golden import log, records
 from tests.golden.agreement import BLOCK_LEVEL, GROUP_LEVEL, Held, check
 from tests.golden.blocks import SEVERITIES, Stored, block
 from tests.golden.records import Summary
@@ -20,6 +21,8 @@ from tests.golden.values import BrokenError, Key, Met, decoded, hold
 
 NAMES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
 """Every sub-database."""
+_OUTSIDE = {1: "rows", 2: "young"}
+"""What events outside of blocks are, by format version."""
 MARKER = "yamcs_archive directory, layout 1\n"
 LEFTOVERS = (
     (re.compile(r"gen-[1-9][0-9]*"), "directory: a generation that is not in use"),
@@ -41,7 +44,8 @@ def instances(archive: Path, met: Met | None = None) -> list[Path]:
 def read(instance: Path, met: Met | None = None) -> dict[str, Any]:
     """Return the content of an instance, as plain values; the names of its forms are added to ``met``."""
     met = set() if met is None else met
-    held = _held(_pairs(_generation(instance, met)), met)
+    generation = _generation(instance, met)
+    held = _held(_pairs(generation), generation, met)
     check(held, met)
     events = [event for event in held.events() if not held.is_pruned(event.key)]
     if held.meta["instance"] != instance.name:
@@ -50,7 +54,7 @@ def read(instance: Path, met: Met | None = None) -> dict[str, Any]:
         "meta": held.meta,
         "sources": {decoded(name): [*source] for name, source in held.sources.items()},
         "events": [_event(event) for event in events],
-        "forms": {"rows": len(held.rows), "blocks": len(held.blocks)},
+        "forms": {_OUTSIDE[held.meta["format"]]: len(held.rows + held.young), "blocks": len(held.blocks)},
         "summaries": [_summary(each) for each in held.summaries if each.level == BLOCK_LEVEL],
         "groups": [
             [_key(each.first), *_summary(each)] for each in held.summaries if each.level == GROUP_LEVEL
@@ -96,18 +100,32 @@ def _pairs(generation: Path) -> dict[str, list[tuple[bytes, bytes]]]:
         return {name: list(transaction.cursor(database)) for name, database in databases.items()}
 
 
-def _held(pairs: dict[str, list[tuple[bytes, bytes]]], met: Met) -> Held:
-    """Decode all sub-databases."""
+def _held(pairs: dict[str, list[tuple[bytes, bytes]]], generation: Path, met: Met) -> Held:
+    """Decode all sub-databases, and the log."""
     met.update(f"empty: {name}" for name, found in pairs.items() if not found)
-    meta = records.meta(dict(pairs["meta"]), met)
+    sources = dict(records.source(*pair, met) for pair in pairs["sources"])
+    rows = [records.row(*pair, met) for pair in pairs["rows"]]
+    commits = [commit for pair in pairs["commits"] for commit in records.commits(*pair, met)]
+    facts, requests = dict(pairs["meta"]), dict(pairs["requests"])
+    meta = records.meta(facts, met)
+    young: list[Stored] = []
+    if meta["format"] != records.ROWS_FORMAT:
+        hold(not rows, "there are rows in version 2")
+        for record in log.records(generation, meta["checkpoint"], met):
+            young += record.carried or record.events
+            commits += record.commits
+            sources |= record.sources
+            facts |= record.facts
+            requests |= record.requests
     return Held(
-        meta,
-        dict(records.source(*pair, met) for pair in pairs["sources"]),
-        [records.row(*pair, met) for pair in pairs["rows"]],
+        records.meta(facts, met),
+        sources,
+        rows,
+        young,
         [block(*pair, met) for pair in pairs["blocks"]],
         [records.summary(*pair, met) for pair in pairs["summaries"]],
-        [commit for pair in pairs["commits"] for commit in records.commits(*pair, met)],
-        [records.request(*pair, met) for pair in pairs["requests"]],
+        commits,
+        [records.request(*pair, met) for pair in sorted(requests.items())],
     )
 
 

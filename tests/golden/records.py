@@ -5,6 +5,7 @@ Each is checked alone here; :mod:`tests.golden.agreement` compares them with eac
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any, NamedTuple
@@ -26,11 +27,15 @@ from tests.golden.values import (
     whole,
 )
 
-FORMAT = 1
+FORMATS = (1, 2)
+ROWS_FORMAT = 1
+"""The version in which events outside of blocks are rows."""
 LINEAGE_BYTES, HASH_BYTES, DIGEST_BYTES = 8, 4, 16
 NAMES_MAX = 16
 META = {"format", "instance", "lineage", "created", "horizon", "horizon_commit"}
-"""The names that ``meta`` has in each archive."""
+"""The names that ``meta`` has in each archive of version 1."""
+META_2 = META | {"reader", "checkpoint"}
+"""Those of version 2."""
 ROW_VALUES_MIN = 4
 ROW_DEFAULTS: tuple[Any, ...] = (None, None, b"", {})
 """The defaults of type, created_by, extensions and extra."""
@@ -89,8 +94,14 @@ class Request(NamedTuple):
 def meta(pairs: Mapping[bytes, bytes], met: Met) -> dict[str, Any]:
     """Return the facts of an instance."""
     found = {decoded(key): body("meta", key, value) for key, value in pairs.items()}
-    hold(found.get("format") == FORMAT, f"format is {found.get('format')!r}")
-    hold(found.keys() - {"mirrored"} == META, f"meta has {sorted(found)}")
+    hold(found.get("format") in FORMATS, f"format is {found.get('format')!r}")
+    names = META if found["format"] == ROWS_FORMAT else META_2
+    hold(found.keys() - {"mirrored"} == names, f"meta has {sorted(found)}")
+    if found["format"] != ROWS_FORMAT:
+        stored, carried = (whole(number, 0) for number in array(found["checkpoint"], 2))
+        hold(carried == 0 or carried > stored, f"the checkpoint is {found['checkpoint']}")
+        hold(re.fullmatch("[0-9][0-9A-Za-z.]{0,30}", text(found["reader"])) is not None, "no reader")
+        met.add("meta: checkpoint of nothing" if stored == 0 else "meta: checkpoint")
     text(found["instance"])
     hold(len(binary(found["lineage"])) == LINEAGE_BYTES, "the lineage is not 8 bytes")
     whole(found["created"])
@@ -114,7 +125,12 @@ def source(key: bytes, value: bytes, met: Met) -> tuple[bytes, Source]:
     """Return a source and its record."""
     hold(len(key) > 0 and 0 not in key, f"{key.hex()} is no source")
     decoded(key)
-    found = Source(*array(body("sources", key, value), 6))
+    return key, source_of(key, body("sources", key, value), met)
+
+
+def source_of(key: bytes, state: Any, met: Met) -> Source:
+    """Return the record of a source."""
+    found = Source(*array(state, 6))
     for count in (found.events, *found[3:]):
         whole(count, 0)
     if found.greatest_number is None or found.greatest_time is None:
@@ -126,7 +142,7 @@ def source(key: bytes, value: bytes, met: Met) -> tuple[bytes, Source]:
         whole(found.greatest_time)
         met.add("source: greatest")
     met.update(f"source: {name}" for name in ("duplicates", "conflicts", "expired") if getattr(found, name))
-    return key, found
+    return found
 
 
 def row(key: bytes, value: bytes, met: Met) -> Stored:

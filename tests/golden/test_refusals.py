@@ -26,6 +26,7 @@ from tests.golden.changes import (
     alter_keys,
     any_of,
     any_part,
+    both,
     divided_by_one,
     folding,
     group,
@@ -54,7 +55,8 @@ from tests.golden.make import HERE
 from tests.golden.reader import NAMES, instances
 from tests.golden.values import BrokenError
 
-ARCHIVE = HERE / "v1" / "counts" / "archive"
+ARCHIVE = HERE / "v2" / "forms" / "archive"
+ROWS_ARCHIVE = HERE / "v1" / "counts" / "archive"
 
 
 @pytest.fixture
@@ -62,14 +64,27 @@ def archive(tmp_path: Path) -> Path:
     return Path(shutil.copytree(ARCHIVE, tmp_path / "archive"))
 
 
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """An archive of version 1, which has rows."""
+    return Path(shutil.copytree(ROWS_ARCHIVE, tmp_path / "earlier"))
+
+
 CASES: dict[str, tuple[str, Change]] = {
-    "format": ("format is 2", meta("format", 2)),
+    "format": ("format is 3", meta("format", 3)),
+    "format, of what has a log": ("meta has", meta("format", 1)),
+    "checkpoint": ("the checkpoint is", meta("checkpoint", [5, 5])),
+    "checkpoint, no array": ("no array of 2", meta("checkpoint", 5)),
+    "reader": ("no reader", meta("reader", "soon")),
     "meta, another key": ("meta has", meta("epoch", 0)),
     "meta, a key that is no text": ("no UTF-8", move("meta", any_of, lambda key: b"\xff")),
     "meta, no key": ("meta has", remove("meta", lambda pair: pair.key == b"horizon_commit")),
     "lineage": ("not 8 bytes", meta("lineage", b"7 bytes")),
     "horizon": ("before no horizon", meta("horizon_commit", 1)),
-    "pruned, horizon beyond its commit": ("none of those up to horizon_commit", meta("horizon", 5_000_000)),
+    "pruned, horizon beyond its commit": (
+        "none of those up to horizon_commit",
+        both(meta("horizon", 5_000_000), alter("sources", lambda pair: pair.key == b"P", at(0, 0))),
+    ),
     "pruned, more events than the commit had": ("more events than 1", alter("commits", single, at(2, 1))),
     "another sub-database": ("sub-databases are", lambda copy: copy.add_database("more")),
     "mirrored": ("no array of 3", meta("mirrored", ["url", "instance"])),
@@ -235,10 +250,12 @@ CASES: dict[str, tuple[str, Change]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_second_reader_refuses_an_archive_that_breaks_a_rule_of_the_page(
-    case: str, archive: Path
+    case: str, archive: Path, earlier: Path
 ) -> None:
     reason, change = CASES[case]
-    copy = Copy(archive / ("pruned" if case.startswith("pruned") else "forms"))
+    of_rows = case.startswith("row")
+    copy = Copy((earlier if of_rows else archive) / ("pruned" if case.startswith("pruned") else "forms"))
+    copy.read()
     change(copy)
     with pytest.raises(BrokenError, match=reason):
         copy.read()
@@ -256,8 +273,11 @@ DECODERS: dict[str, Callable[[bytes, bytes], Any]] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_bit_of_a_value_may_change(name: str, archive: Path) -> None:
-    key, value = max(Copy(archive / "forms").raw(name), key=lambda pair: is_of_two_parts(name, pair[1]))
+def test_no_bit_of_a_value_may_change(name: str, archive: Path, earlier: Path) -> None:
+    key, value = max(
+        Copy((earlier if name == "rows" else archive) / "forms").raw(name),
+        key=lambda pair: is_of_two_parts(name, pair[1]),
+    )
     for place in range(len(value)):
         for bit in (1, 128):
             changed = bytearray(value)
@@ -267,8 +287,8 @@ def test_no_bit_of_a_value_may_change(name: str, archive: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_value_under_the_key_of_another_is_refused(name: str, archive: Path) -> None:
-    copy = Copy(archive / "forms")
+def test_a_value_under_the_key_of_another_is_refused(name: str, archive: Path, earlier: Path) -> None:
+    copy = Copy((earlier if name == "rows" else archive) / "forms")
     (key, _), (_, value) = copy.raw(name)[:2]
     copy.put_raw(name, key, value)
     with pytest.raises(BrokenError, match="checksum"):
@@ -284,7 +304,7 @@ def test_a_file_that_names_no_generation_is_refused(text: str, archive: Path) ->
 
 
 def test_another_layout_is_refused(archive: Path) -> None:
-    assert len(instances(archive)) == 4
+    assert len(instances(archive)) == 7
     (archive / "ARCHIVE").write_text("yamcs_archive directory, layout 2\n")
     with pytest.raises(BrokenError, match="something else"):
         instances(archive)

@@ -12,11 +12,9 @@ import pytest
 
 from tests.child import run
 from tests.storage.test_damage import values
-from yamcs_archive import Archive, Event, Instance, Options, OutcomeUnknownError, OutOfSpaceError
-from yamcs_archive.storage import failpoints
+from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
-from yamcs_archive.storage.write import checkpoint, placement
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -426,37 +424,3 @@ def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -
         with environment.read() as transaction:
             assert transaction.stat(environment.databases["commits"])["entries"] == 2
         assert [change.event.key for change in sim.changes()] == before
-
-
-@pytest.mark.parametrize("point", ["placed", "checkpoint-begun", "log-written"])
-def test_where_there_is_no_memory_appends_are_refused_and_go_on_when_there_is_some(
-    tmp_path: Path, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The writer puts two full tables into blocks before it takes more."""
-    options = replace(SMALL, table_events_max=10, run_events_min=1000)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        sim.append_many(events(10))
-        sim.append_many(events(10, source="T"))
-        lacking = [True]
-
-        def lack(reached: str) -> None:
-            if reached == point and lacking:
-                lacking.pop()
-                raise MemoryError
-
-        def placed(*given: Any, **more: Any) -> Any:
-            lack("placed")
-            return placement.place(*given, **more)
-
-        monkeypatch.setattr(checkpoint, "place", placed)
-        monkeypatch.setattr(failpoints, "on_point", lack)
-        late = Event("U", source="U", generation_time=5, seq_number=0, reception_time=0)
-        stored = point == "log-written"  # of that the writer cannot know
-        with pytest.raises(OutcomeUnknownError if stored else OutOfSpaceError, match=r"(?i)memory"):
-            sim.append(late)
-        assert sim.stats().events == 20 + stored
-        whole(sim)
-        assert sim.append(late).duplicate == stored
-        assert sim.stats().events == 21
-        whole(sim)

@@ -35,20 +35,6 @@ def test_many_young_events_go_into_blocks_when_the_archive_rests(tmp_path: Path)
         whole(sim)
 
 
-@pytest.mark.parametrize(("size", "young"), [(100_000, 10), (110_000, 0)])
-def test_large_young_events_go_into_blocks_however_few(tmp_path: Path, size: int, young: int) -> None:
-    options = Options(maintenance=False)
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim", create=True)
-        for n in range(10):
-            sim.append(Event("x" * size, generation_time=n))
-        assert entries(sim)["young"] == 10
-    with Archive.open(tmp_path / "a", options=options) as archive:
-        sim = archive.instance("sim")
-        assert entries(sim)["young"] == young
-        whole(sim)
-
-
 @pytest.mark.parametrize(("count", "young"), [(19, 19), (20, 0), (21, 1)])
 def test_a_full_table_goes_into_blocks_however_young(tmp_path: Path, count: int, young: int) -> None:
     options = Options(table_events_max=20, run_events_min=1000, maintenance=False)

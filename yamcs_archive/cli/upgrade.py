@@ -36,23 +36,46 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at the instances, and bring them forward unless that is not wanted."""
-    with open_existing(chosen_directory(options), readonly=options.check) as archive:
-        names = options.instances or archive.instances()
-        outcomes = [_handled(archive, name, check=options.check) for name in names]
+    directory = chosen_directory(options)
+    with open_existing(directory, readonly=True) as archive:
+        found = {name: _found(archive, name) for name in options.instances or archive.instances()}
+        if options.check:
+            outcomes = [_checked(name, forms) for name, forms in found.items()]
+    if not options.check:
+        with open_existing(directory, readonly=False) as archive:
+            outcomes = [_handled(archive, name, forms) for name, forms in found.items()]
     return 0 if all(outcomes) else 1
 
 
-def _handled(archive: Archive, name: str, *, check: bool) -> bool:
-    """Print what there is to say of an instance; return whether all is as it should be."""
+def _found(archive: Archive, name: str) -> StoredForms | ArchiveError:
+    """Return in which forms an instance is stored, before a writer opens it: that changes the first of them;
+    or why that cannot be told.
+    """
     try:
-        instance = archive.instance(name)
-        before = instance.stored_forms()
-        print(f"{name}: format {before.format}, {_told(before)}", flush=True)
-        if check or before.is_current:
-            return before.is_current
-        return _upgraded(instance)
+        return archive.instance(name).stored_forms()
     except ArchiveError as error:
-        print(f"{name}: cannot be read by this version: {error}", flush=True)
+        return error
+
+
+def _checked(name: str, forms: StoredForms | ArchiveError) -> bool:
+    """Print what there is to say of an instance; return whether all is as it should be."""
+    if isinstance(forms, ArchiveError):
+        print(f"{name}: cannot be read by this version: {forms}", flush=True)
+        return False
+    print(f"{name}: format {forms.format}, {_told(forms)}", flush=True)
+    return forms.is_current
+
+
+def _handled(archive: Archive, name: str, forms: StoredForms | ArchiveError) -> bool:
+    """Do the same, and bring the instance forward."""
+    if _checked(name, forms):
+        return True
+    if isinstance(forms, ArchiveError):
+        return False
+    try:
+        return _upgraded(archive.instance(name))
+    except ArchiveError as error:
+        print(f"{name}: cannot be brought forward: {error}", flush=True)
         return False
 
 
@@ -69,6 +92,10 @@ def _upgraded(instance: Instance) -> bool:
 
 def _told(forms: StoredForms) -> str:
     found = []
+    if forms.format < forms.newest_format:
+        found.append(f"to become format {forms.newest_format}")
+        if forms.rows:
+            found.append(f"{forms.rows} events outside of blocks")
     if forms.uncounted_zone_maps:
         found.append(f"{forms.uncounted_zone_maps} of {forms.zone_maps} zone maps without counts")
     if forms.large_blocks:

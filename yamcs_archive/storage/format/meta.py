@@ -23,6 +23,8 @@ FORMAT_VERSION = 2
 ROWS_VERSION = 1
 """The version in which young and late events were rows; a writer puts them into blocks and makes it the
 present one."""
+FIRST_READER = "0.1.0"
+"""The first version of yamcs_archive that reads the present format: what earlier ones tell their users."""
 
 _CHECKSUMMED = Checksummed("meta")
 _RELEASE = re.compile(r"[0-9][0-9A-Za-z.]{0,30}")
@@ -64,7 +66,7 @@ def encode_meta(meta: Meta) -> list[Pair]:
     >>> decode_meta(dict(encode_meta(meta)), "sim") == meta
     True
     """
-    values = {"format": FORMAT_VERSION, **meta._asdict()}
+    values = {"format": FORMAT_VERSION, "reader": FIRST_READER, **meta._asdict()}
     if meta.mirrored is None:
         del values["mirrored"]
     return [_pair(name, value) for name, value in values.items()]
@@ -84,9 +86,9 @@ def encode_checkpoint(checkpoint: Checkpoint) -> Pair:
     return _pair("checkpoint", checkpoint)
 
 
-def encode_format() -> Pair:
-    """Return the pair to put when nothing of an earlier version is left."""
-    return _pair("format", FORMAT_VERSION)
+def encode_format() -> list[Pair]:
+    """Return the pairs to put when nothing of an earlier version is left."""
+    return [_pair("format", FORMAT_VERSION), _pair("reader", FIRST_READER)]
 
 
 def decode_checkpoint(value: bytes) -> Checkpoint:
@@ -117,7 +119,7 @@ def decode_fact(key: bytes, value: bytes) -> tuple[str, object]:
     """Return the name and the value of one fact; DamagedError if it cannot be trusted.
 
     >>> [decode_fact(*pair) for pair in encode_meta(Meta("sim", b"8 random", 0))][:2]
-    [('format', 2), ('instance', 'sim')]
+    [('format', 2), ('reader', '0.1.0')]
     """
     body = _CHECKSUMMED.unwrap(key, value)
     try:
@@ -132,8 +134,12 @@ def _check_types(meta: Meta) -> None:
     msgspec.convert([*meta[:-1], mirrored], Meta)
 
 
-def _reader(values: Mapping[str, object]) -> str | None:
-    """Return the version of this program that reads an instance of another format, if it says so."""
+def first_reader(values: Mapping[str, object]) -> str | None:
+    """Return the first version of this program that reads an instance, if its facts say so.
+
+    >>> first_reader({"format": 9, "reader": "2.1.0"}), first_reader({"format": 9, "reader": "2.1 or 3"})
+    ('2.1.0', None)
+    """
     reader = values.get("reader")
     return reader if isinstance(reader, str) and _RELEASE.fullmatch(reader) else None
 
@@ -143,7 +149,8 @@ def decode_meta(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     values: dict[str, Any] = dict(decode_fact(*pair) for pair in pairs.items())
     found = values.pop("format", None)
     if found not in (ROWS_VERSION, FORMAT_VERSION):
-        raise FormatVersionError(where, found, FORMAT_VERSION, _reader(values))
+        raise FormatVersionError(where, found, FORMAT_VERSION, first_reader(values))
+    values.pop("reader", None)
     try:
         if "checkpoint" in values:
             values["checkpoint"] = Checkpoint(*values["checkpoint"])

@@ -28,7 +28,7 @@ from contextlib import suppress
 from functools import partial
 
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError, InvalidInputError
-from yamcs_archive.limits import PRUNE_EVERY_US
+from yamcs_archive.limits import PRUNE_EVERY_US, TABLE_EVENTS_LEFT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.results import CompactionResult, PruningResult
 from yamcs_archive.storage.disk.environment import Environment
@@ -231,7 +231,7 @@ class Maintenance:
                 self._checkpoint_frozen()
             self._waits_since = None
             if resting and head != self._rested_head:
-                if not tables.few:
+                if tables.count > TABLE_EVENTS_LEFT_MAX:
                     self._checkpoint()
                 if self._rest():
                     self._rested_head = head

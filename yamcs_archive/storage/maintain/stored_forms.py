@@ -1,4 +1,4 @@
-"""Which of the forms that are still read an instance has: what :mod:`repair` rewrites, counted.
+"""Which of the forms that are still read an instance has: what opening and :mod:`repair` rewrite, counted.
 
 Every block's header is read, and every zone map, some in each transaction; no message is decompressed.
 """
@@ -11,7 +11,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.results import StoredForms
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.block import has_large_frames
-from yamcs_archive.storage.format.meta import FORMAT_VERSION
+from yamcs_archive.storage.format.meta import FORMAT_VERSION, decode_fact
 from yamcs_archive.storage.format.zone_maps import decode_zone_map
 
 _READ_MAX = 1_000
@@ -20,10 +20,18 @@ _READ_MAX = 1_000
 
 def stored_forms(environment: Environment) -> StoredForms:
     """Count the values of earlier forms; damaged ones are counted apart."""
+    with environment.read() as transaction:
+        stored = transaction.get(b"format", b"", db=environment.databases["meta"])
+        rows = transaction.stat(environment.databases["rows"])["entries"]
+    _, version = decode_fact(b"format", stored)
+    if not isinstance(version, int):
+        raise DamagedError("meta", f"the format is {version!r}")
     maps, uncounted, damaged_maps = _counted(environment, "summaries", _lacks_counts)
     blocks, large, damaged_blocks = _counted(environment, "blocks", has_large_frames)
     return StoredForms(
-        format=FORMAT_VERSION,  # another one is refused when the instance is opened
+        format=version,
+        newest_format=FORMAT_VERSION,
+        rows=rows,
         zone_maps=maps,
         uncounted_zone_maps=uncounted,
         blocks=blocks,

@@ -23,7 +23,14 @@ from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
 from yamcs_archive.storage.disk.lmdb_pages import PageError, PageFile
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
-from yamcs_archive.storage.format.meta import FORMAT_VERSION, NO_CHECKPOINT, ROWS_VERSION, Checkpoint, Meta
+from yamcs_archive.storage.format.meta import (
+    FORMAT_VERSION,
+    NO_CHECKPOINT,
+    ROWS_VERSION,
+    Checkpoint,
+    Meta,
+    first_reader,
+)
 from yamcs_archive.storage.salvage.commits import Commits
 from yamcs_archive.storage.salvage.events import Events
 from yamcs_archive.storage.salvage.facts import Facts
@@ -112,7 +119,7 @@ class _Run:
             self._each(trees, name, add)
         found = facts.meta.get("format", FORMAT_VERSION)
         if found not in (ROWS_VERSION, FORMAT_VERSION):
-            raise FormatVersionError(str(self._source), found, FORMAT_VERSION)
+            raise FormatVersionError(str(self._source), found, FORMAT_VERSION, first_reader(facts.meta))
         # Leaves of rows and blocks wait for the records of commits, which may have to be looked for first.
         events = Events(self._losses, self._commits, facts.horizon())
         for name, add in (("rows", events.add_rows), ("blocks", events.add_blocks)):

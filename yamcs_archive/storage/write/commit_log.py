@@ -101,7 +101,7 @@ class CommitLog:
         file, header = self._next_segment(len(payload))
         failpoint("log-carried")
         self._write(file, header, payload)
-        self.roll()
+        self.cut()
 
     def append(self, payload: bytes) -> int:
         """Write a record, durably; return its number.

@@ -50,7 +50,7 @@ def move_rows(
 
 
 def _finish(stored: WriteTransaction) -> None:
-    stored.put_pairs("meta", [encode_format(), encode_checkpoint(NO_CHECKPOINT)])
+    stored.put_pairs("meta", [*encode_format(), encode_checkpoint(NO_CHECKPOINT)])
 
 
 def _move(
