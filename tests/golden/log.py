@@ -66,10 +66,12 @@ class Record(NamedTuple):
     """The record whose events are carried as well, or 0."""
 
 
-def records(generation: Path, checkpoint: list[int], met: Met) -> list[Record]:
+def records(generation: Path, checkpoint: list[int], lineage: bytes, met: Met) -> list[Record]:
     """Return what the log says after a checkpoint."""
     stored, named = checkpoint
-    found = {sequence: _record(payload, met) for sequence, payload in _payloads(generation, stored, met)}
+    found = {
+        sequence: _record(payload, met) for sequence, payload in _payloads(generation, stored, lineage, met)
+    }
     counting = set()
     while named:
         hold(named in found and found[named].carried is not None, f"record {named} carries nothing")
@@ -84,10 +86,13 @@ def records(generation: Path, checkpoint: list[int], met: Met) -> list[Record]:
     return [record for sequence, record in found.items() if sequence not in left_out]
 
 
-def _payloads(generation: Path, stored: int, met: Met) -> Iterator[tuple[int, bytes]]:
+def _payloads(generation: Path, stored: int, lineage: bytes, met: Met) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the payload of each record after the one that the checkpoint names."""
-    segments = _segments(generation, met)
+    segments = _segments(generation, lineage, met)
     end = _acknowledged(generation, met)
+    if end is not None and end[3] > stored:
+        hold(end[0] in segments, f"segment {end[0]}, in which records were acknowledged, is missing")
+        hold(segments[end[0]].epoch == end[1], f"records were acknowledged in another segment {end[0]}")
     if not segments:
         return
     chain = [segments[max(segments)]]
@@ -117,7 +122,7 @@ def _payloads(generation: Path, stored: int, met: Met) -> Iterator[tuple[int, by
             met.add("log: bytes that the next segment leaves out")
 
 
-def _segments(generation: Path, met: Met) -> dict[int, Segment]:
+def _segments(generation: Path, lineage: bytes, met: Met) -> dict[int, Segment]:
     """Return the segments that have a header, by number."""
     found: dict[int, Segment] = {}
     for path in generation.iterdir():
@@ -134,9 +139,10 @@ def _segments(generation: Path, met: Met) -> dict[int, Segment]:
             met.add("log: a torn header")
             continue
         hold(right, f"the checksum of the header of segment {number} is wrong")
-        magic, form, epoch, named, first, *before, zeros, _ = HEADER.unpack_from(data)
+        magic, form, epoch, named, first, *before, archive, _ = HEADER.unpack_from(data)
         hold((magic, form, named) == (MAGIC, FORM, number), f"segment {number} is something else")
-        hold(epoch > 0 and not any(zeros), f"the header of segment {number} is of no form")
+        hold(epoch > 0, f"the header of segment {number} is of no form")
+        hold(archive == lineage[: len(archive)], f"segment {number} is one of another archive")
         met.add("log: a segment without a predecessor" if before[0] == 0 else "log: a predecessor")
         found[number] = Segment(
             number, epoch, whole(first, 1), tuple(before), crc32(data[: HEADER.size]), data
@@ -146,17 +152,17 @@ def _segments(generation: Path, met: Met) -> dict[int, Segment]:
     return found
 
 
-def _acknowledged(generation: Path, met: Met) -> tuple[int, int, int] | None:
-    """Return number and epoch of the segment with the acknowledged end, and its offset, if that is known."""
+def _acknowledged(generation: Path, met: Met) -> tuple[int, int, int, int] | None:
+    """Return the acknowledged end, if it is known: number and epoch of a segment, offset, record."""
     path = generation / "log.end"
     data = path.read_bytes() if path.exists() else b""
     if len(data) != END.size or crc32(data[:-4]).to_bytes(4, "big") != data[-4:]:
         met.add("log: no acknowledged end")
         return None
     met.add("log: an acknowledged end")
-    number, epoch, offset, _, zeros, _ = END.unpack(data)
+    number, epoch, offset, sequence, zeros, _ = END.unpack(data)
     hold(not any(zeros), "log.end is of no form")
-    return number, epoch, offset
+    return number, epoch, offset, sequence
 
 
 def _framed(segment: Segment, place: int, stop: int) -> tuple[int, int, bytes, int, int] | None:
@@ -178,7 +184,7 @@ def _framed(segment: Segment, place: int, stop: int) -> tuple[int, int, bytes, i
     return sequence, before, payload, checksum, behind
 
 
-def _check_end(segment: Segment, place: int, end: tuple[int, int, int] | None, met: Met) -> None:
+def _check_end(segment: Segment, place: int, end: tuple[int, int, int, int] | None, met: Met) -> None:
     """Check that the log may end at a place of its last segment."""
     where = f"the record at {place} of segment {segment.number} is damaged"
     if end is not None and end[:2] == (segment.number, segment.epoch):

@@ -111,7 +111,7 @@ def _held(pairs: dict[str, list[tuple[bytes, bytes]]], generation: Path, met: Me
     young: list[Stored] = []
     if meta["format"] != records.ROWS_FORMAT:
         hold(not rows, "there are rows in version 2")
-        for record in log.records(generation, meta["checkpoint"], met):
+        for record in log.records(generation, meta["checkpoint"], meta["lineage"], met):
             young += record.carried or record.events
             commits += record.commits
             sources |= record.sources

@@ -64,13 +64,13 @@ def last_place(data: bytes) -> int:
     return found
 
 
-def header(**fields: int) -> Change:
+def header(**fields: int | bytes) -> Change:
     """Return a change of fields of the last segment's header, with right checksums."""
 
     def changed(folder: Path) -> None:
         path = folder / LAST
         data = path.read_bytes()
-        names = "magic form epoch number first before before_epoch before_offset before_checksum zeros sum"
+        names = "magic form epoch number first before before_epoch before_offset before_checksum archive sum"
         values = dict(zip(names.split(), HEADER.unpack_from(data), strict=True))
         packed = HEADER.pack(*(values | fields).values())[:-4]
         packed += crc32(packed).to_bytes(4, "big")
@@ -134,6 +134,8 @@ CASES: dict[str, tuple[str, Change]] = {
     "header, predecessor": ("are missing", header(before=3)),
     "header, place": ("is damaged", header(before_offset=72)),
     "header, first record": ("is damaged", header(first=900)),
+    "header, archive": ("of another archive", header(archive=bytes(8))),
+    "the last segment is gone": ("acknowledged, is missing", lambda folder: (folder / LAST).unlink()),
     "a segment that is gone": ("are missing", lambda folder: (folder / BEFORE).unlink()),
     "another file": ("what is log-x", other_file),
     "an end beyond the log": ("was acknowledged", end(10_000)),

@@ -270,11 +270,11 @@ def test_a_compaction_that_ends_as_a_backup_begins_does_not_disturb_it(
     begin = Environment.snapshot
     compacted: list[bool] = []
 
-    def read(self: Environment) -> Any:
+    def read(self: Environment, *left_out: Any) -> Any:
         if not compacted and sys._getframe(1).f_code.co_name == "take_facts":
             compacted.append(True)
             sim.compact()
-        return begin(self)
+        return begin(self, *left_out)
 
     monkeypatch.setattr(Environment, "snapshot", read)
     sim.backup(tmp_path / "copies")

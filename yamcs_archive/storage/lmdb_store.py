@@ -375,7 +375,7 @@ class LmdbStore:
     ) -> Iterator[Change]:
         """See :class:`EventStore`."""
         environment = self._here()
-        begin = start_cursor(environment, self._meta, after)
+        begin = start_cursor(environment, self._meta, after, skipped)
         found = changes(environment, self._facts, begin, self._options.read_events_max, skipped)
         return (Change(cast(StoredEvent, event), encode_cursor(cursor)) for event, cursor in found)
 

@@ -47,8 +47,10 @@ from yamcs_archive.storage.disk.lmdb_open import (
 from yamcs_archive.storage.disk.log_tail import LogTail
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.disk.rows_as_young import RowsAsYoung
-from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, decode_checkpoint
-from yamcs_archive.storage.young.views import YoungSource, YoungView
+from yamcs_archive.storage.disk.writer_lock import has_other_writer
+from yamcs_archive.storage.format.log_segments import ARCHIVE_BYTES
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, decode_checkpoint, decode_fact
+from yamcs_archive.storage.young.views import LeftOut, YoungSource, YoungView
 
 _GROWTH_DIVISORS = (1, 2, 4, 8)
 """Divisors: a map grows by its size divided by the first of these for which there is address space."""
@@ -97,10 +99,10 @@ class Snapshot(NamedTuple):
 class _ReadSnapshot:
     """A snapshot, from the beginning of a ``with`` statement to its end."""
 
-    __slots__ = ("_environment", "_read")
+    __slots__ = ("_environment", "_left_out", "_read")
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, left_out: LeftOut | None) -> None:
+        self._environment, self._left_out = environment, left_out
 
     def __enter__(self) -> Snapshot:
         environment = self._environment
@@ -109,7 +111,7 @@ class _ReadSnapshot:
             read = self._read = _Read(environment)
             transaction = read._begin(frame)
             try:
-                young = environment._young(transaction)
+                young = environment._young(transaction, self._left_out)
             except BaseException:
                 read._end()
                 raise
@@ -175,7 +177,8 @@ class Environment:
         self.openings = 0
         """Number of openings and changes of generation: values read before the last one may be stale."""
         self.files = OpenFiles(instance)
-        self.young: YoungSource = LogTail(lambda: self.path)
+        self._archive: bytes | None = None
+        self.young: YoungSource = LogTail(lambda: self.path, lambda: self._archive)
         """What the log has and LMDB does not; while this process writes, the writer's tables."""
         self._checkpoint = b"", NO_CHECKPOINT
         self._rows = RowsAsYoung()
@@ -295,18 +298,34 @@ class Environment:
 
     def read_log_again(self) -> None:
         """Read the log from its files: the writer of this process has ended."""
-        self.young = LogTail(lambda: self.path)
+        self.young = LogTail(lambda: self.path, lambda: self._archive)
 
-    def snapshot(self) -> _ReadSnapshot:
-        """Return a snapshot for a ``with`` statement, as :meth:`read` does; the view may outlive it."""
+    def snapshot(self, left_out: LeftOut | None = None) -> _ReadSnapshot:
+        """Return a snapshot for a ``with`` statement, as :meth:`read` does; the view may outlive it.
+
+        With ``left_out`` it is one of what can be read, where young events are damaged: it is called for each
+        damage. Else that is a DamagedError.
+        """
         self.check_usable()
-        return _ReadSnapshot(self)
+        return _ReadSnapshot(self, left_out)
 
-    def _young(self, transaction: lmdb.Transaction[bytes]) -> YoungView | None:
+    def _young(self, transaction: lmdb.Transaction[bytes], left_out: LeftOut | None) -> YoungView | None:
         checkpoint = self.checkpoint(transaction)
         if checkpoint is None:
-            return self._rows.view(transaction, self.databases["rows"])
-        return self.young.view(checkpoint)
+            return self._rows.view(transaction, self.databases["rows"], left_out)
+        if self._archive is None:
+            self._archive = self.archive(transaction)
+        return self.young.view(checkpoint, left_out)
+
+    def has_writer(self) -> bool:
+        """Return whether this process writes to the instance, or another one may."""
+        return bool(self._writers) or has_other_writer(self.generations.instance.parent)
+
+    def archive(self, transaction: lmdb.Transaction[bytes]) -> bytes:
+        """Return the first bytes of the lineage, which segments of the log name. Raises DamagedError."""
+        value = transaction.get(b"lineage", db=self.databases["meta"])
+        found = None if value is None else decode_fact(b"lineage", value)[1]
+        return found[:ARCHIVE_BYTES] if isinstance(found, bytes) else bytes(ARCHIVE_BYTES)
 
     def checkpoint(self, transaction: lmdb.Transaction[bytes]) -> Checkpoint | None:
         """Return what LMDB has of the log; None in version 1, which had no log. Raises DamagedError."""

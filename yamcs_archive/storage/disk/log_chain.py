@@ -53,39 +53,50 @@ class FoundLog(NamedTuple):
     """The numbers of all segments."""
 
 
+class _Folder(NamedTuple):
+    path: Path
+    archive: bytes | None
+    """What each segment must name; None: that is not known."""
+
+
 class _Segment(NamedTuple):
     header: SegmentHeader
     data: memoryview
 
 
-def read_log(folder: Path, checkpoint: int, *, acknowledged: bool = False) -> FoundLog:
+def read_log(
+    folder: Path, checkpoint: int, archive: bytes | None = None, *, acknowledged: bool = False
+) -> FoundLog:
     """Return the records after those up to ``checkpoint``, and where they end.
 
+    ``archive``: the first bytes of the lineage, which each segment must name; None: that is not known.
     ``acknowledged``, for readers beside a writer: what lies beyond the acknowledged end is not looked at,
     unless that is not known. Raises DamagedError for a record that is damaged, LogGoneError where some are
     missing.
     """
     end = read_end(folder)  # first: what is acknowledged after this is behind what is read
     try:
-        return _read_log(folder, checkpoint, end, acknowledged=acknowledged)
+        return _read_log(_Folder(folder, archive), checkpoint, end, acknowledged=acknowledged)
     except FileNotFoundError as error:
         raise LogGoneError(str(folder), f"a segment of the log was removed ({error})") from error
 
 
-def _read_log(folder: Path, checkpoint: int, end: LogEnd | None, *, acknowledged: bool) -> FoundLog:
-    present = segment_numbers(folder)
-    known = end is not None and _is_of_this_log(folder, end, present)
-    if acknowledged and end is not None and known:
+def _read_log(folder: _Folder, checkpoint: int, end: LogEnd | None, *, acknowledged: bool) -> FoundLog:
+    present = segment_numbers(folder.path)
+    if acknowledged and end is not None:
         present = [number for number in present if number <= end.number]
     chain = _chain(folder, present, checkpoint)
+    told = end if end is not None and end.sequence > checkpoint else None
+    if told is not None:
+        _check_end(chain, told)
     if not chain:
         return FoundLog([], checkpoint, NOWHERE, NOWHERE, None, [], present)
-    if acknowledged and end is not None and known and chain[-1].header.number == end.number:
+    if acknowledged and end is not None and chain[-1].header.number == end.number:
         header, data = chain[-1]
         chain[-1] = _Segment(header, data[: end.offset])
     found: list[Framed] = []
     for segment, following in zip(chain, [*chain[1:], None], strict=True):
-        found += _records_of(segment, None if following is None else following.header, end)
+        found += _records_of(segment, None if following is None else following.header, told)
     last = chain[-1].header
     place = found[-1].after if found and found[-1].after.number == last.number else last.begin
     sequence = max(checkpoint, found[-1].sequence if found else last.first - 1)
@@ -107,7 +118,7 @@ def reaches_beyond(folder: Path, end: LogEnd) -> bool:
     return end.number in present and any(read_segment(folder, end.number, end.offset, FRAME_BYTES))
 
 
-def _chain(folder: Path, present: list[int], checkpoint: int) -> list[_Segment]:
+def _chain(folder: _Folder, present: list[int], checkpoint: int) -> list[_Segment]:
     """Return the segments from the one with the first record after the checkpoint on."""
     chain: list[_Segment] = []
     for number in reversed(present):
@@ -132,23 +143,31 @@ def _chain(folder: Path, present: list[int], checkpoint: int) -> list[_Segment]:
     return chain
 
 
-def _is_of_this_log(folder: Path, end: LogEnd, present: list[int]) -> bool:
-    """Return whether an acknowledged end is not one of an earlier life of the machine."""
-    if end.number not in present:
-        return True  # LMDB has all of that segment
-    segment = _segment(folder, end.number)
-    return segment is not None and segment.header.epoch == end.epoch
+def _check_end(chain: list[_Segment], end: LogEnd) -> None:
+    """Raise DamagedError unless the segment that the acknowledged end names is part of the log.
+
+    It is an older end after a power cut, never one of another log: numbers of segments are not used again.
+    """
+    found = next((header for header, _ in chain if header.number == end.number), None)
+    if found is None:
+        raise LogGoneError(f"log-{end.number}", f"records up to {end.sequence} were acknowledged")
+    if found.epoch != end.epoch:
+        raise DamagedError(f"log-{end.number}", "it is not the segment in which records were acknowledged")
 
 
-def _segment(folder: Path, number: int) -> _Segment | None:
-    data = read_segment(folder, number)
+def _segment(folder: _Folder, number: int) -> _Segment | None:
+    data = read_segment(folder.path, number)
     try:
         header = decode_header(data, number)
     except DamagedError:
         if len(bytes(data).rstrip(b"\0")) > HEADER_BYTES:
             raise
         return None  # the first write was torn within the header: no record was acknowledged
-    return None if header is None else _Segment(header, data)
+    if header is None:
+        return None
+    if folder.archive not in (None, header.archive):
+        raise DamagedError(f"log-{number}", "it is a segment of another archive")
+    return _Segment(header, data)
 
 
 def _records_of(segment: _Segment, following: SegmentHeader | None, end: LogEnd | None) -> list[Framed]:

@@ -6,6 +6,7 @@ its own.
 2. What was read before is kept while the checkpoint is the same; only new records are read.
 3. The acknowledged end holds while somebody writes. Else it may be an older one, after a power cut: then all
    valid records are shown, as a writer will find them.
+4. Of a damaged log, a reader that asks for it gets every record that is valid by itself.
 """
 
 from __future__ import annotations
@@ -13,23 +14,35 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.log_chain import LogGoneError, reaches_beyond, read_log
 from yamcs_archive.storage.disk.log_files import read_end, read_segment
+from yamcs_archive.storage.disk.log_readable import LogDamage, readable_log
 from yamcs_archive.storage.disk.writer_lock import has_other_writer
 from yamcs_archive.storage.format.log_records import decode_payload
 from yamcs_archive.storage.format.log_segments import NOWHERE, LogEnd, Place, records_from
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
-from yamcs_archive.storage.young.views import CarriedGoneError, MemoryTables, YoungView
+from yamcs_archive.storage.young.views import CarriedGoneError, LeftOut, MemoryTables, YoungView, view_of_some
+
+
+class _State(NamedTuple):
+    """What a view of a damaged log was made for."""
+
+    folder: Path
+    checkpoint: Checkpoint
+    end: LogEnd | None
+    beside_writer: bool
 
 
 class LogTail:
     """Reads the log of the generation in use. For many threads."""
 
-    def __init__(self, folder: Callable[[], Path]) -> None:
-        """``folder`` returns the folder of the generation in use."""
-        self._folder_of = folder
+    def __init__(self, folder: Callable[[], Path], archive: Callable[[], bytes | None]) -> None:
+        """``folder`` returns the folder of the generation in use, ``archive`` what its segments must name."""
+        self._folder_of, self._archive_of = folder, archive
         self._lock = threading.Lock()
         self._folder: Path | None = None
         self._end: LogEnd | None = None
@@ -37,9 +50,36 @@ class LogTail:
         self._checkpoint = NO_CHECKPOINT
         self._tables = MemoryTables(NO_CHECKPOINT)
         self._gone: Checkpoint | None = None  # the checkpoint after which records were missing
+        self._readable: tuple[_State, YoungView, list[LogDamage]] | None = None
 
-    def view(self, checkpoint: Checkpoint) -> YoungView | None:
-        """Return what follows a checkpoint. Raises DamagedError, UnavailableError."""
+    def view(self, checkpoint: Checkpoint, left_out: LeftOut | None = None) -> YoungView | None:
+        """Return what follows a checkpoint; where the log is damaged, what can be read of it.
+
+        ``left_out`` is called for each damage then; without it DamagedError is raised. Raises
+        UnavailableError.
+        """
+        try:
+            return self._view(checkpoint)
+        except DamagedError as error:
+            if left_out is None:
+                raise
+            view, damage = self._readable_view(checkpoint)
+            for each in damage or [error]:
+                left_out(each)
+            return view
+
+    def _readable_view(self, checkpoint: Checkpoint) -> tuple[YoungView, list[DamagedError]]:
+        folder = self._folder_of()
+        with self._lock, os_errors_translated(folder):
+            end, beside_writer = read_end(folder), has_other_writer(folder.parent.parent)
+            state = _State(folder, checkpoint, end, beside_writer)
+            if self._readable is None or self._readable[0] != state:
+                found = readable_log(folder, checkpoint, self._archive_of(), acknowledged=beside_writer)
+                self._readable = state, view_of_some(found.records, found.carrying), found.damage
+            _, view, damage = self._readable
+        return view, [each.error for each in damage]
+
+    def _view(self, checkpoint: Checkpoint) -> YoungView | None:
         folder = self._folder_of()
         with self._lock:
             try:
@@ -65,7 +105,7 @@ class LogTail:
                 self._checkpoint = checkpoint
                 return
         self._folder = None  # until this has ended
-        found = read_log(folder, checkpoint.last, acknowledged=end is not None)
+        found = read_log(folder, checkpoint.last, self._archive_of(), acknowledged=end is not None)
         records = (decode_payload(record.sequence, record.payload) for record in found.records)
         self._tables = MemoryTables(checkpoint, records)
         self._checkpoint, self._place, self._end = checkpoint, found.place, end

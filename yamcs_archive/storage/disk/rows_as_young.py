@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from typing import NamedTuple
 
 import lmdb
 
-from yamcs_archive.errors import DamagedError
+from yamcs_archive.errors import ArchiveError, DamagedError
 from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.log_records import Carried
 from yamcs_archive.storage.format.rows import decode_rows
 from yamcs_archive.storage.young.memory_table import MemoryTable
-from yamcs_archive.storage.young.views import NOTHING_YOUNG, YoungView
+from yamcs_archive.storage.young.views import NOTHING_YOUNG, LeftOut, YoungView
+
+
+class _Found(NamedTuple):
+    """What a state of LMDB has."""
+
+    transaction: int
+    view: YoungView
+    damaged: list[DamagedError]
 
 
 class RowsAsYoung:
@@ -26,34 +36,46 @@ class RowsAsYoung:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: tuple[int, YoungView] = 0, NOTHING_YOUNG
+        self._known = _Found(0, NOTHING_YOUNG, [])
 
-    def view(self, transaction: lmdb.Transaction[bytes], rows: lmdb._Database) -> YoungView:
-        """Return the rows that a transaction sees; damaged ones are left out."""
+    def view(
+        self, transaction: lmdb.Transaction[bytes], rows: lmdb._Database, left_out: LeftOut | None = None
+    ) -> YoungView:
+        """Return the rows that a transaction sees.
+
+        ``left_out`` is called for each row that is damaged; without it, the first one is an error.
+        """
         if not transaction.stat(rows)["entries"]:
             return NOTHING_YOUNG
         with self._lock:
-            number, view = self._known
-            if number != transaction.id():
-                view = _view_of(list(transaction.cursor(rows)))
-                self._known = transaction.id(), view
-            return view
+            found = self._known
+            if found.transaction != transaction.id():
+                found = self._known = _Found(transaction.id(), *_read(list(transaction.cursor(rows))))
+        for error in found.damaged:
+            if left_out is None:
+                raise error.with_traceback(None)
+            left_out(error)
+        return found.view
 
 
-def _view_of(pairs: list[Pair]) -> YoungView:
-    events = _decoded(pairs)
-    if not events.size:
-        return NOTHING_YOUNG
-    table = MemoryTable.of_carried(0, Carried(events, events.commits.tolist()))
-    return YoungView(((table, table.extent),))
-
-
-def _decoded(pairs: list[Pair]) -> StoredVectors:
+def _read(pairs: list[Pair]) -> tuple[YoungView, list[DamagedError]]:
     try:
-        return decode_rows(pairs)
+        events, damaged = decode_rows(pairs), list[DamagedError]()
     except DamagedError:
-        found = []
-        for pair in pairs:
-            with suppress(DamagedError):
-                found.append(decode_rows([pair]))
-        return StoredVectors.concat(found)
+        events, damaged = _read_one_by_one(pairs)
+    if not events.size:
+        return NOTHING_YOUNG, damaged
+    table = MemoryTable.of_carried(0, Carried(events, events.commits.tolist()))
+    return YoungView(((table, table.extent),)), damaged
+
+
+def _read_one_by_one(pairs: list[Pair]) -> tuple[StoredVectors, list[DamagedError]]:
+    found, damaged = [], []
+    for pair in pairs:
+        try:
+            found.append(decode_rows([pair]))
+        except DamagedError as error:
+            with suppress(ArchiveError):
+                locate(error, pair[0], pair[0], 1)
+            damaged.append(error)
+    return StoredVectors.concat(found), damaged

@@ -20,13 +20,15 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 
-_HEADER = struct.Struct(">8sIIQQQIII8xI")
+_HEADER = struct.Struct(">8sIIQQQIII8sI")
 _MAGIC, _FORM = b"yarclog\0", 1
 HEADER_BYTES = _HEADER.size
 _FRAME = struct.Struct(">IIQII")
 FRAME_BYTES = _FRAME.size
 """Bytes of a record before its payload."""
 _ALIGNED = 8
+ARCHIVE_BYTES = 8
+"""The first bytes of the lineage, by which a segment of another archive is known."""
 _END = struct.Struct(">QIIQ4xI")
 END_BYTES = _END.size
 """Bytes of the acknowledged end."""
@@ -56,6 +58,8 @@ class SegmentHeader(NamedTuple):
     """The sequence number of its first record."""
     before: Place
     """Where the log ends in the segment before this one."""
+    archive: bytes = bytes(ARCHIVE_BYTES)
+    """The first bytes of the lineage of the archive that it belongs to."""
 
     def encode(self) -> bytes:
         """Return the header.
@@ -64,7 +68,8 @@ class SegmentHeader(NamedTuple):
         >>> decode_header(header.encode(), 2) == header, len(header.encode())
         (True, 64)
         """
-        head = _HEADER.pack(_MAGIC, _FORM, self.epoch, self.number, self.first, *self.before, 0)[:-4]
+        numbers = self.epoch, self.number, self.first
+        head = _HEADER.pack(_MAGIC, _FORM, *numbers, *self.before, self.archive, 0)[:-4]
         return head + crc32(head).to_bytes(4, "big")
 
     @property
@@ -81,12 +86,18 @@ def decode_header(data: bytes | memoryview, number: int) -> SegmentHeader | None
     if not any(head):
         return None
     where = f"log-{number}"
-    if len(head) < HEADER_BYTES or crc32(head[:-4]) != int.from_bytes(head[-4:], "big"):
+    if not is_header(head):
         raise DamagedError(where, "the checksum of its header is wrong")
-    magic, form, epoch, named, first, *before, _ = _HEADER.unpack(head)
+    magic, form, epoch, named, first, *before, archive, _ = _HEADER.unpack(head)
     if magic != _MAGIC or form != _FORM or named != number or not epoch:
         raise DamagedError(where, "its header is of another form, or of another segment")
-    return SegmentHeader(epoch, number, first, Place(*before))
+    return SegmentHeader(epoch, number, first, Place(*before), archive)
+
+
+def is_header(head: bytes | memoryview) -> bool:
+    """Return whether bytes begin with a header whose checksum is right, of whatever segment."""
+    head = bytes(head[:HEADER_BYTES])
+    return len(head) == HEADER_BYTES and crc32(head[:-4]) == int.from_bytes(head[-4:], "big")
 
 
 def frame(payload: bytes, sequence: int, place: Place) -> tuple[bytes, Place]:
@@ -146,14 +157,21 @@ def valid_behind(data: memoryview, epoch: int, offset: int) -> int | None:
     >>> valid_behind(data, 7, 8), valid_behind(data, 8, 8)
     (64, None)
     """
+    found = next(valid_records(data, epoch, offset), None)
+    return None if found is None else found.before.offset
+
+
+def valid_records(data: memoryview, epoch: int, offset: int) -> Iterator[Framed]:
+    """Yield the records of that epoch that are valid by themselves, from ``offset`` on."""
     begin = offset + -offset % _ALIGNED
     end = len(data) - len(data) % _ALIGNED
     words = np.frombuffer(data[begin:end], ">u4")[::2] if begin < end else np.empty(0, ">u4")
+    reached = begin
     for at in np.flatnonzero(words == epoch).tolist():
         start: int = begin + at * _ALIGNED
-        if valid_record(data, epoch, start) is not None:
-            return start
-    return None
+        if start >= reached and (found := valid_record(data, epoch, start)) is not None:
+            yield found
+            reached = found.after.offset
 
 
 def valid_record(data: memoryview, epoch: int, offset: int) -> Framed | None:

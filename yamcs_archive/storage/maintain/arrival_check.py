@@ -22,7 +22,7 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.commits import CommitRecord, Run, commit_key, decode_commit
 from yamcs_archive.storage.format.keys import BEYOND_ALL
 from yamcs_archive.storage.format.zone_maps import commit_filter
-from yamcs_archive.storage.maintain.faults import VerifyScope, key_or_none
+from yamcs_archive.storage.maintain.faults import VerifyScope, key_or_none, noted_before
 from yamcs_archive.storage.read.metadata import commit_pairs
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 
@@ -68,7 +68,7 @@ class _Records:
         expected: int | None = 1
         after, more = commit_key(0), True
         while more:
-            with environment.snapshot() as snapshot:
+            with environment.snapshot(noted_before) as snapshot:
                 pairs, more = commit_pairs(
                     environment, snapshot, after, commit_key(head + 1), _RECORDS_AT_ONCE
                 )
@@ -83,9 +83,10 @@ class _Records:
                     self.are_missing = True
                     continue
                 if expected is not None and record.first != expected and record.first > pruned:
-                    reason = f"a record begins with it, and commit {expected} was to follow"
-                    faults.add(Fault(f"commits {record.first}", reason))
                     self.are_missing = True
+                    if not faults.has_lost(expected, record.first - 1):
+                        reason = f"a record begins with it, and commit {expected} was to follow"
+                        faults.add(Fault(f"commits {record.first}", reason))
                 expected = record.last + 1
                 # Packed meanwhile, it may have later commits, whose events are not all looked at.
                 if record.first <= head:
@@ -128,7 +129,7 @@ class _Window:
     def compare(self, *, are_records_missing: bool) -> None:
         """Read the numbers of commits of all events, and note what does not fit."""
         environment, _, rows_max, go_on, faults = self._scope
-        reader = RangeReader(environment, rows_max, cache=_Readable())
+        reader = RangeReader(environment, rows_max, cache=_Readable(), left_out=noted_before)
         lower = self._scope.bound()
         wanted = commit_filter(self._lowest, self._greatest)
         try:

@@ -33,12 +33,23 @@ class Faults:
         self.count = 0
         self.are_events_missing = False
         """True once events could not be read: what other records count is then more than what was read."""
+        self.lost_commits: list[tuple[int, int | None]] = []
+        """First and last numbers of commits that the log lost; None: nobody knows how many followed."""
 
     def add(self, fault: Fault) -> None:
         """Note a fault."""
         self.count += 1
         if len(self.kept) < FAULTS_KEPT_MAX:
             self.kept.append(fault)
+
+    def has_lost(self, first: int, last: int) -> bool:
+        """Return whether the log is known to have lost commits from ``first`` to ``last``."""
+        return any(begin <= first and (end is None or last <= end) for begin, end in self.lost_commits)
+
+    def leave_out(self, error: DamagedError) -> None:
+        """Note damage that says which events cannot be read, as far as that is known."""
+        self.are_events_missing = True
+        self.add(Fault(error.where, error.reason, error.first, error.last, error.events))
 
     def add_value(self, error: DamagedError, first: bytes | None = None) -> None:
         """Note a value that cannot be read, without which no event is lost."""
@@ -60,6 +71,10 @@ class Faults:
         """Note a fault of the events of a block or a group."""
         first, last = key_or_none(zone_map.first), key_or_none(zone_map.last)
         self.add(Fault(f"{database} {zone_map.first.hex()}", reason, first, last, zone_map.events))
+
+
+def noted_before(_error: DamagedError) -> None:
+    """Read on after damage of young events, which is noted already."""
 
 
 class VerifyScope(NamedTuple):

@@ -1,7 +1,7 @@
 """A quick check: the first and the last values of each sub-database are read, at any size.
 
 It finds an end that is missing or damaged, as a copy that broke off or a lost write leaves it. Damage within
-is found by :mod:`verification`.
+is found by :mod:`verification`. The commit log is small, and is read whole.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from yamcs_archive.storage.format.commits import decode_commit
 from yamcs_archive.storage.format.requests import decode_record
 from yamcs_archive.storage.format.source_states import decode_source
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, ZoneMap, decode_zone_map
-from yamcs_archive.storage.maintain.faults import Faults
+from yamcs_archive.storage.maintain.faults import Faults, noted_before
+from yamcs_archive.storage.maintain.young_check import check_young
 from yamcs_archive.storage.read.block_index import stored_block
 
 _ENDS = 100
@@ -43,7 +44,8 @@ _DECODERS: dict[str, Callable[[bytes, bytes], object]] = {
 def check_quickly(environment: Environment, faults: Faults) -> dict[str, int]:
     """Read both ends of each sub-database, and return how many values were read of each."""
     read = {name: _check(environment, name, decode, faults) for name, decode in _DECODERS.items()}
-    with environment.snapshot() as (_, young):
+    check_young(environment, faults)
+    with environment.snapshot(noted_before) as (_, young):
         return {"rows": young.events, **read}
 
 

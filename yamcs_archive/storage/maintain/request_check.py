@@ -17,7 +17,7 @@ from yamcs_archive.results import Fault
 from yamcs_archive.storage.disk.environment import Snapshot
 from yamcs_archive.storage.format.keys import Keys, decode_key, encode_key
 from yamcs_archive.storage.format.requests import decode_record
-from yamcs_archive.storage.maintain.faults import VerifyScope
+from yamcs_archive.storage.maintain.faults import VerifyScope, noted_before
 from yamcs_archive.storage.read.metadata import read_meta
 from yamcs_archive.storage.read.pairs import first_pairs
 from yamcs_archive.storage.write.transaction import StoredBlocks
@@ -34,7 +34,7 @@ def check_requests(scope: VerifyScope) -> None:
     while more:
         scope.go_on()
         missing: dict[EventKey, bytes] = {}
-        with scope.environment.snapshot() as snapshot:
+        with scope.environment.snapshot(noted_before) as snapshot:
             cursor = snapshot.transaction.cursor(scope.environment.databases["requests"])
             pairs, more = first_pairs(cursor, after, b"\xff" * 511, _REQUESTS_AT_ONCE)
             if pairs:

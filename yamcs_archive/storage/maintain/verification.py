@@ -6,9 +6,9 @@
    elsewhere: once something is, only what is there too often counts as a fault of counts.
 3. Pruned events are not read, and not counted. If the horizon moves meanwhile, events may be missing where
    they are counted; so again only what is there too often is a fault.
-4. The parts: events (checksums, forms, strict key order, no key twice), zone maps (in ``zone_map_check``),
-   sources (numbers and times against the events), commits (in ``arrival_check``), request ids (in
-   ``request_check``).
+4. The parts: the commit log (in ``young_check``), events (checksums, forms, strict key order, no key twice),
+   zone maps (in ``zone_map_check``), sources (numbers and times against the events), commits (in
+   ``arrival_check``), request ids (in ``request_check``).
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
 from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.maintain.arrival_check import check_arrival
-from yamcs_archive.storage.maintain.faults import FAULTS_KEPT_MAX, Faults, VerifyScope
+from yamcs_archive.storage.maintain.faults import FAULTS_KEPT_MAX, Faults, VerifyScope, noted_before
 from yamcs_archive.storage.maintain.page_check import check_pages
 from yamcs_archive.storage.maintain.quick_check import check_quickly
 from yamcs_archive.storage.maintain.request_check import check_requests
+from yamcs_archive.storage.maintain.young_check import check_young
 from yamcs_archive.storage.maintain.zone_map_check import check_zone_map, check_zone_maps
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import head_commit, newest_key
@@ -66,6 +67,7 @@ def verify(
     run = _Run(environment, facts, rows_max, progress, cancelled)
     try:
         scope = VerifyScope(environment, facts, rows_max, run.go_on, run.faults)
+        check_young(environment, run.faults)
         run.check_events()
         check_zone_maps(scope)
         commits = check_arrival(scope, run.head)
@@ -141,7 +143,7 @@ class _Run:
         """Note the newest commit; return the horizon and the states of sources at the same moment."""
         while True:
             horizon = self._facts().horizon
-            with self._environment.snapshot() as snapshot:
+            with self._environment.snapshot(noted_before) as snapshot:
                 self.head = self._newest_commit(snapshot)
                 pairs = list(snapshot.transaction.cursor(self._environment.databases["sources"]))
                 self.states = snapshot.young.sources()
@@ -161,7 +163,7 @@ class _Run:
 
     def check_events(self) -> None:
         """Read every young event and every block."""
-        reader = RangeReader(self._environment, self._rows_max, cache=self._opener)
+        reader = RangeReader(self._environment, self._rows_max, cache=self._opener, left_out=noted_before)
         lower = BEFORE_ALL if self._horizon is None else time_bound(self._horizon)
         while lower < BEYOND_ALL:
             try:
@@ -244,7 +246,7 @@ class _Run:
         upper = BEYOND_ALL if beyond is None else beyond
         self.faults.lose(error, bad, zone_map)
         while lower < upper:
-            with self._environment.snapshot() as (_, young):
+            with self._environment.snapshot(noted_before) as (_, young):
                 found, more = young.find(lower, upper, descending=False, events_max=self._rows_max)
             self._check_young(found, None)
             lower = found.keys[-1] + b"\0" if more else upper
@@ -252,7 +254,7 @@ class _Run:
 
     def check_head(self) -> None:
         """Compare the greatest number of a commit that an event has with that of the newest commit."""
-        with self._environment.snapshot() as snapshot:
+        with self._environment.snapshot(noted_before) as snapshot:
             head = self._newest_commit(snapshot)
         if self._greatest_commit > head and not self.faults.count:
             reason = f"an event has number {self._greatest_commit}, the newest record has {head}"

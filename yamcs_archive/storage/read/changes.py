@@ -37,7 +37,7 @@ from yamcs_archive.storage.format.meta import Meta
 from yamcs_archive.storage.format.zone_maps import commit_filter
 from yamcs_archive.storage.read.metadata import head_commit, newest_key, seek_commit
 from yamcs_archive.storage.read.range_reader import RangeReader
-from yamcs_archive.storage.read.skipping_reader import reader_for
+from yamcs_archive.storage.read.skipping_reader import ToldOnce, reader_for
 
 
 def head_cursor(environment: Environment, meta: Meta) -> Cursor:
@@ -83,8 +83,16 @@ def has_event_after(environment: Environment, meta: Meta, cursor: Cursor) -> boo
     return next(changes(environment, lambda: meta, cursor, 1), None) is not None
 
 
-def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cursor:
+def start_cursor(
+    environment: Environment,
+    meta: Meta,
+    after: str | None,
+    skipped: Callable[[DamagedError], None] | None = None,
+) -> Cursor:
     """Return the cursor of that text; without one, the cursor before the oldest event.
+
+    ``skipped`` is called for young events that are damaged: a commit that may be one of theirs is not
+    compared then.
 
     Raises BadCursorError for text that is no cursor; OtherHistoryError if its lineage, or its commit's
     fingerprint, is another one here, or if its commit is beyond the head; CursorGoneError if events after it
@@ -96,25 +104,38 @@ def start_cursor(environment: Environment, meta: Meta, after: str | None) -> Cur
     if cursor.lineage != meta.lineage:
         raise OtherHistoryError
     pruned = cursor.commit < meta.horizon_commit
+    met: list[DamagedError] = []
+
+    def left_out(error: DamagedError) -> None:
+        met.append(error)
+
     try:
-        record = commit_of(environment, cursor)
+        record = commit_of(environment, cursor, None if skipped is None else left_out)
+    except OtherHistoryError as error:
+        if not met or error.commit is None:
+            raise
+        record = None
     except DamagedError:
         if not pruned:  # otherwise it is not needed
             raise
     if pruned:
         raise CursorGoneError(encode_cursor(_oldest(environment, meta)))
+    if met and record is None:
+        return cursor
     if cursor.position > (0 if record is None else record.events[cursor.commit - record.first]):
         raise BadCursorError("cursor", after, "lies beyond the last event of its commit")
     return cursor
 
 
-def commit_of(environment: Environment, cursor: Cursor) -> CommitRecord | None:
+def commit_of(
+    environment: Environment, cursor: Cursor, left_out: Callable[[DamagedError], None] | None = None
+) -> CommitRecord | None:
     """Return the record of a cursor's commit; OtherHistoryError if another commit has that number.
 
-    None before the first commit, and for a commit that was deleted.
+    None before the first commit, and for a commit that was deleted, or is ``left_out`` as damaged.
     """
     number = cursor.commit
-    with environment.snapshot() as snapshot:
+    with environment.snapshot(left_out) as snapshot:
         # The newest record is not read for a cursor before it: it may be damaged.
         if number < newest_key(environment, snapshot):
             record = _record_in(environment, snapshot, number)
@@ -229,15 +250,17 @@ def _walk(
 ) -> Iterator[_Commit]:
     """Yield the commits from that of a cursor on."""
     number = max(after.commit, 1)
+    if skipped is not None:
+        skipped = ToldOnce(skipped)
     source = _Source(environment, reader_for(environment, batch_events_max, skipped=skipped), facts)
     while True:
         try:
-            record = _record_from(environment, number)
+            record = _record_from(environment, number, skipped)
         except DamagedError as error:
             if skipped is None:
                 raise
             skipped(error)
-            if (following := _next_record(environment, number)) is None:
+            if (following := _next_record(environment, number, skipped)) is None:
                 return
             number = following
             continue
@@ -363,9 +386,11 @@ def _record(environment: Environment, number: int) -> CommitRecord | None:
         return _record_in(environment, snapshot, number)
 
 
-def _next_record(environment: Environment, number: int) -> int | None:
+def _next_record(
+    environment: Environment, number: int, left_out: Callable[[DamagedError], None] | None
+) -> int | None:
     """Return the first commit of the record after the one that holds a commit, None at the end."""
-    with environment.snapshot() as (transaction, young):
+    with environment.snapshot(left_out) as (transaction, young):
         cursor = transaction.cursor(environment.databases["commits"])
         if cursor.set_range(commit_key(number + 1)):
             return commit_number(cursor.key())
@@ -373,11 +398,13 @@ def _next_record(environment: Environment, number: int) -> int | None:
     return None if following is None else following.first
 
 
-def _record_from(environment: Environment, number: int) -> CommitRecord | None:
+def _record_from(
+    environment: Environment, number: int, left_out: Callable[[DamagedError], None] | None
+) -> CommitRecord | None:
     """Return the record that holds a commit, or else the next one that is there; None after the newest."""
-    with environment.snapshot() as (transaction, young):
+    with environment.snapshot(left_out) as (transaction, young):
         if young.has_commits_from(number):  # what LMDB has is not read: it may be damaged
-            return young.commit(number)
+            return next(young.commits(number), None)
         cursor = transaction.cursor(environment.databases["commits"])
         if seek_commit(cursor, number):
             record = decode_commit(*cursor.item())

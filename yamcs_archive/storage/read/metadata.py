@@ -41,12 +41,19 @@ def fill_new(environment: Environment, meta: Meta) -> None:
 
 
 def read_meta(environment: Environment) -> Meta:
-    """Return the instance's facts; FormatVersionError or DamagedError when it cannot be used."""
-    with environment.snapshot() as (transaction, young):
+    """Return the instance's facts; FormatVersionError or DamagedError when it cannot be used.
+
+    Damage of young events does not matter: it is told to who reads them.
+    """
+    with environment.snapshot(_ignore) as (transaction, young):
         pairs = dict(transaction.cursor(environment.databases["meta"]))
         if (mirrored := young.fact(b"mirrored")) is not None:
             pairs[b"mirrored"] = mirrored
     return decode_facts(pairs, str(environment.path))
+
+
+def _ignore(_error: DamagedError) -> None:
+    pass
 
 
 def decode_facts(pairs: Mapping[bytes, bytes], where: str) -> Meta:

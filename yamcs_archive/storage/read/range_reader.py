@@ -20,7 +20,7 @@ from yamcs_archive.storage.format.block import Block, checksums_of
 from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
-from yamcs_archive.storage.young.views import YoungEvents
+from yamcs_archive.storage.young.views import LeftOut, YoungEvents
 
 _FIRST_YOUNG = 64
 """Most young events of the first slice, so that a page of a few events costs little; each slice doubles
@@ -70,7 +70,11 @@ class RangeReader:
         rows_max: int,
         cancelled: Callable[[], bool] | None = None,
         cache: BlockOpener | None = None,
+        *,
+        left_out: LeftOut | None = None,
     ) -> None:
+        """``left_out`` is called for young events that are damaged; without it that is an error."""
+        self._left_out = left_out
         self._open: Callable[[bytes, bytes], Block | None] = Block if cache is None else cache.open
         self._environment = environment
         self._rows_max = rows_max
@@ -108,7 +112,7 @@ class RangeReader:
     def _slice(
         self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, rows_max: int
     ) -> Slice:
-        with self._environment.snapshot() as (transaction, young):
+        with self._environment.snapshot(self._left_out) as (transaction, young):
             databases = self._environment.databases
             stored = partial(stored_block, transaction, databases["blocks"])
             cursor = transaction.cursor(databases["summaries"])

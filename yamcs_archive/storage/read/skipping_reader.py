@@ -21,6 +21,20 @@ from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Sl
 Skipped = Callable[[DamagedError], None]
 
 
+class ToldOnce:
+    """Tells each damage once: several slices may lead to one block, and each has all young events."""
+
+    def __init__(self, skipped: Skipped) -> None:
+        self._skipped = skipped
+        self._told: set[str] = set()
+
+    def __call__(self, error: DamagedError) -> None:
+        """Tell of a damage, unless it was told."""
+        if error.where not in self._told:
+            self._told.add(error.where)
+            self._skipped(error)
+
+
 def reader_for(
     environment: Environment,
     rows_max: int,
@@ -46,9 +60,8 @@ class SkippingReader(RangeReader):
         skipped: Skipped,
     ) -> None:
         self._opener = _Opener()
-        super().__init__(environment, rows_max, cancelled, self._opener)
-        self._skipped = skipped
-        self._told = ""
+        self._tell = skipped if isinstance(skipped, ToldOnce) else ToldOnce(skipped)
+        super().__init__(environment, rows_max, cancelled, self._opener, left_out=self._tell)
 
     def slices(
         self, lower: bytes, upper: bytes, *, descending: bool = False, wanted: BlockFilter | None = None
@@ -77,7 +90,7 @@ class SkippingReader(RangeReader):
     def _young_alone(self, lower: bytes, upper: bytes, *, descending: bool) -> Iterator[Slice]:
         more = lower < upper
         while more:
-            with self._environment.snapshot() as (_, young):
+            with self._environment.snapshot(self._tell) as (_, young):
                 found, more = young.find(lower, upper, descending=descending, events_max=self._rows_max)
             begin, end = lower, upper
             if more and descending:
@@ -119,11 +132,6 @@ class SkippingReader(RangeReader):
             locate(error, zone_map.first, zone_map.last, zone_map.events)
             self._tell(error)
         return slice_
-
-    def _tell(self, error: DamagedError) -> None:
-        if error.where != self._told:  # several slices may lead to one block
-            self._told = error.where
-            self._skipped(error)
 
 
 class _Opener:

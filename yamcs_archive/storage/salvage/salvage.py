@@ -23,6 +23,7 @@ from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
 from yamcs_archive.storage.disk.lmdb_pages import PageError, PageFile
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES
+from yamcs_archive.storage.format.log_segments import ARCHIVE_BYTES
 from yamcs_archive.storage.format.meta import (
     FORMAT_VERSION,
     NO_CHECKPOINT,
@@ -139,7 +140,9 @@ class _Run:
         """Read what the log of a generation has, after the checkpoint of its LMDB."""
         stored = self._facts.meta.get("checkpoint")
         checkpoint = Checkpoint(*stored) if isinstance(stored, list) else NO_CHECKPOINT
-        for record in saved_records(folder, checkpoint, self._losses):
+        lineage = self._facts.meta.get("lineage")
+        archive = lineage[:ARCHIVE_BYTES] if isinstance(lineage, bytes) else None
+        for record in saved_records(folder, checkpoint, archive, self._losses):
             if record.carried is not None:
                 events.add_young(vectors_of(record.carried.events, record.carried.commits))
             for commit in record.commits:

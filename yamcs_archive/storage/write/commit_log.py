@@ -28,6 +28,7 @@ from yamcs_archive.storage.disk.log_files import (
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.log_records import LogRecord, decode_payload, encode_payload
 from yamcs_archive.storage.format.log_segments import (
+    ARCHIVE_BYTES,
     FRAME_BYTES,
     HEADER_BYTES,
     NOWHERE,
@@ -50,9 +51,12 @@ class LogWriteError(UnavailableError):
 class CommitLog:
     """The log of one generation, while this process writes it. For the thread that commits."""
 
-    def __init__(self, folder: Path) -> None:
-        """Use the log in a generation's folder; call :meth:`recover` first."""
-        self._folder = folder
+    def __init__(self, folder: Path, archive: bytes = bytes(ARCHIVE_BYTES)) -> None:
+        """Use the log in a generation's folder; call :meth:`recover` first.
+
+        ``archive``: the first bytes of the archive's lineage, which its segments name.
+        """
+        self._folder, self._archive = folder, archive
         self._file: SegmentFile | None = None
         self._end: EndFile | None = None
         self._place = NOWHERE
@@ -77,7 +81,7 @@ class CommitLog:
             raise
 
     def _recovered(self, checkpoint: int, *, drop_doubtful: bool) -> Iterator[LogRecord]:
-        found = read_log(self._folder, checkpoint)
+        found = read_log(self._folder, checkpoint, self._archive)
         doubtful = found.doubtful
         if doubtful is not None and drop_doubtful:
             nothing = memoryview(encode_payload(LogRecord(doubtful.sequence, ())))
@@ -137,7 +141,7 @@ class CommitLog:
                 os.unlink(file.path)
             raise
         epoch = secrets.randbits(32) or 1
-        return file, SegmentHeader(epoch, number, self.sequence + 1, self._place)
+        return file, SegmentHeader(epoch, number, self.sequence + 1, self._place, self._archive)
 
     def _write(self, file: SegmentFile, header: SegmentHeader | None, payload: bytes) -> None:
         if header is None:

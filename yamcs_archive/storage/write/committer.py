@@ -409,9 +409,10 @@ class Committer:
     def _load(self) -> None:
         environment = self._environment
         self._log.close()
-        self._log = CommitLog(environment.path)
         with environment.read() as transaction:
             checkpoint = environment.checkpoint(transaction) or NO_CHECKPOINT
+            archive = environment.archive(transaction)
+        self._log = CommitLog(environment.path, archive)
         tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last, drop_doubtful=self._is_absent))
         self._is_absent = False
         BUDGET.enter(tables)

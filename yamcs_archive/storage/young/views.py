@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from yamcs_archive.columns import Columns
@@ -29,6 +29,8 @@ from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.young.memory_table import Extent, MemoryTable
 
 _TAIL_BYTES = 5
+LeftOut = Callable[[DamagedError], None]
+"""Is called for what is damaged and left out."""
 
 
 class YoungEvents:
@@ -216,8 +218,36 @@ class CarriedGoneError(DamagedError):
 class YoungSource(Protocol):
     """Where a reader gets a view from."""
 
-    def view(self, checkpoint: Checkpoint) -> YoungView | None:
-        """Return what follows a checkpoint; None if the reader must begin a new transaction."""
+    def view(self, checkpoint: Checkpoint, left_out: LeftOut | None = None) -> YoungView | None:
+        """Return what follows a checkpoint; None if the reader must begin a new transaction.
+
+        ``left_out`` is called for what is damaged; without it that is an error.
+        """
+
+
+def view_of_some(records: Iterable[LogRecord], carrying: Container[int]) -> YoungView:
+    """Return a view of records of which some may be missing: each stretch of them is a table.
+
+    ``carrying``: the numbers of those whose carried events count.
+    """
+    tables: list[MemoryTable] = []
+    carried: MemoryTable | None = None
+    head = 0
+    for record in records:
+        if record.carried is not None and record.sequence in carrying:
+            if carried is None:
+                carried = MemoryTable.of_carried(record.sequence, record.carried)
+            else:
+                carried.add_carried(record.sequence, record.carried)
+        numbers = [commit.number for commit in record.commits]
+        if numbers and (numbers[0] <= head or numbers != list(range(numbers[0], numbers[-1] + 1))):
+            continue  # its checksum is right, so that was not written by this program
+        if not tables or tables[-1].last + 1 != record.sequence or (numbers and numbers[0] != head + 1):
+            tables.append(MemoryTable(record.sequence - 1))
+        tables[-1].add(record)
+        head = numbers[-1] if numbers else head
+    every = tables if carried is None else [carried, *tables]
+    return YoungView(tuple((table, table.extent) for table in every))
 
 
 class MemoryTables:
@@ -234,6 +264,7 @@ class MemoryTables:
             None,
             (MemoryTable(checkpoint.last),),
         )
+        self._read = 0  # the newest commit that was read, once there is one
         self._unnamed: dict[int, Carried] = {}  # what records carry that no checkpoint has named yet
         for record in records:
             self.add(record)
@@ -242,7 +273,15 @@ class MemoryTables:
             raise CarriedGoneError(where, "the events that it carries are missing, or those before them")
 
     def add(self, record: LogRecord) -> None:
-        """Add a record that was read. What it carries is seen only after :meth:`carry_up_to`."""
+        """Add a record that was read. What it carries is seen only after :meth:`carry_up_to`.
+
+        Raises DamagedError unless its commits continue those before.
+        """
+        for commit in record.commits:
+            if self._read not in (0, commit.number - 1):
+                reason = f"it has commit {commit.number}, and {self._read + 1} was to follow"
+                raise DamagedError(f"record {record.sequence} of the log", reason)
+            self._read = commit.number
         self.growing.add(record)
         if record.carried is not None:
             self._unnamed[record.sequence] = record.carried
@@ -329,7 +368,7 @@ class MemoryTables:
         self._state = carried, (*(table for table in frozen if table.last > last), growing)
         return [table for table in frozen if table.last <= last]
 
-    def view(self, checkpoint: Checkpoint) -> YoungView | None:
+    def view(self, checkpoint: Checkpoint, _left_out: LeftOut | None = None) -> YoungView | None:
         """Return what follows a checkpoint."""
         carried, tables = self._state
         before = () if carried is None else ((carried, carried.extent),)
