@@ -38,7 +38,7 @@ def test_a_sound_archive_loses_nothing(data: Path, capfd: pytest.CaptureFixture[
 
 
 def test_each_loss_has_a_line_and_each_key_on_request(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    spoil(data, "blocks", -1, IN_BODY)
+    spoil(data, "blocks", -2, IN_BODY)
     status, lines, _ = salvage(data, str(data.with_name("one")), "sim", capfd=capfd)
     assert (status, len(lines)) == (1, 2)
     lost = int(lines[0].split(", ")[1].removesuffix(" lost"))
@@ -52,10 +52,13 @@ def test_each_loss_has_a_line_and_each_key_on_request(data: Path, capfd: pytest.
 
 def test_a_file_of_which_nothing_is_left_says_so(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     data_file(data).write_bytes(b"")
-    status, lines, _ = salvage(data, str(data.with_name("saved")), capfd=capfd)
-    assert status == 1
-    assert lines[1].startswith("sim: 0 events saved, nobody knows how many lost, ")
-    assert contents(data.with_name("saved"))[0] == []
+    for left in (2, 0):
+        status, lines, _ = salvage(data, str(data.with_name(f"saved{left}")), capfd=capfd)
+        assert status == 1
+        assert lines[1].startswith(f"sim: {left} events saved, nobody knows how many lost, ")
+        assert len(contents(data.with_name(f"saved{left}"))[0]) == left  # of the log
+        for segment in data_file(data).parent.glob("log-*"):
+            segment.unlink()
 
 
 def test_what_cannot_be_done_is_one_line(data: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -56,11 +56,12 @@ def value(answer: Answer, name: str, **labels: str) -> float:
 
 
 def test_what_was_appended_is_told_by_every_server(send: Feed, sim: Instance) -> None:
+    sim.append_many(Event(f"{n}", generation_time=n) for n in range(300))
+    sim.settle()
     done = sim.append(Event("a", source="AOCS", seq_number=1))
     sim.append(done.event)
     with pytest.raises(ConflictError):
         sim.append(Event("b", source="AOCS", seq_number=1, generation_time=done.event.generation_time))
-    sim.append_many(Event(f"{n}", generation_time=n) for n in range(300))
     answer = send("GET", "/metrics")
     assert answer.headers["content-type"] == TEXT
     found = {

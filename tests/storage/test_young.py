@@ -18,10 +18,12 @@ from tests.strategies import stored_events
 from yamcs_archive import Archive, Event, Options
 from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
 from yamcs_archive.storage.maintain import scheduler
+from yamcs_archive.storage.young import memory_table
 from yamcs_archive.storage.young.budget import Budget
 from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import CarriedGoneError, MemoryTables
@@ -61,8 +63,11 @@ def test_a_reader_finds_what_was_there_when_it_began(
     expected = sorted((key for key in events if lower <= key < upper), reverse=descending)
     got: list[bytes] = []
     more = True
+    bytes_max = data.draw(st.sampled_from([1, 20, READ_BYTES_MAX]))
     while more and lower < upper:
-        part, more = view.find(lower, upper, descending=descending, events_max=most)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(memory_table, "READ_BYTES_MAX", bytes_max)
+            part, more = view.find(lower, upper, descending=descending, events_max=most)
         assert part.events() == [events[key] for key in part.keys]
         assert len(part) <= most
         got += part.keys
@@ -91,6 +96,24 @@ def test_keys_are_looked_up_as_in_a_dictionary(found: list[list[Event]]) -> None
             index = table.index_of(encode_key(*event.key))
             assert index is not None
             assert table.columns([index]).event(0) == event
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("attached", ["message", "extra"])
+def test_large_events_are_read_a_few_at_a_time(attached: str, descending: bool) -> None:
+    tables = MemoryTables(NO_CHECKPOINT)
+    text = "x" * (READ_BYTES_MAX // 4)
+    more = {"message": text} if attached == "message" else {"message": "", "extra": {"": text}}
+    for n in range(1, 8):
+        event = Event(source="S", generation_time=n, seq_number=1, reception_time=1, **more)
+        tables.growing.add(logged(n, [event]))
+    view = tables.view(NO_CHECKPOINT)
+    assert view is not None
+    found, followed = view.find(BEFORE_ALL, BEYOND_ALL, descending=descending, events_max=100)
+    assert [event.generation_time for event in found.events()] == (
+        [7, 6, 5, 4] if descending else [1, 2, 3, 4]
+    )
+    assert followed
 
 
 def test_a_view_is_refused_where_the_tables_have_moved_on() -> None:

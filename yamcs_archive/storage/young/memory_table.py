@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
-from itertools import compress
+from itertools import accumulate, compress
 from sys import getsizeof
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ import numpy as np
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.event import SEVERITIES, Severity
 from yamcs_archive.event_vectors import StoredVectors, int64s
-from yamcs_archive.limits import TABLE_BYTES_MAX
+from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import Keys, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
@@ -284,6 +284,7 @@ class MemoryTable:
         """Return keys and indexes of the first events with ``lower <= key < upper``, and whether more follow.
 
         ``descending``: of the last ones, from the greatest key on. Events beyond the extent are left out.
+        They are at most ``events_max``, and have about READ_BYTES_MAX bytes of text.
         """
         while True:
             with self._lock:
@@ -300,7 +301,22 @@ class MemoryTable:
                     lower, upper = (lower, keys[0]) if descending else (keys[-1] + b"\0", upper)
                     continue
                 keys, indexes = list(compress(keys, seen)), list(compress(indexes, seen))
-            return (keys[::-1], indexes[::-1], more) if descending else (keys, indexes, more)
+            if descending:
+                keys, indexes = keys[::-1], indexes[::-1]
+            if self.size_bytes > READ_BYTES_MAX and (fitting := self._fitting(indexes)) < len(indexes):
+                return keys[:fitting], indexes[:fitting], True
+            return keys, indexes, more
+
+    def _fitting(self, indexes: Sequence[int]) -> int:
+        """Return how many events, the first in any case, are read together."""
+        messages, extensions, extra = self._messages, self._extensions, self._extra
+        texts = [len(messages[at]) + len(extensions[at]) for at in indexes]
+        for place, at in enumerate(indexes):
+            if more := extra[at]:
+                texts[place] += sum([len(name) + len(value) for name, value in more.items()])
+        if sum(texts) <= READ_BYTES_MAX:
+            return len(indexes)
+        return max(1, bisect_right(list(accumulate(texts)), READ_BYTES_MAX))
 
     def vectors(self) -> StoredVectors:
         """Return all events, in the order of their arrival. No more are added meanwhile."""
