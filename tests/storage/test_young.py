@@ -91,7 +91,8 @@ def test_keys_are_looked_up_as_in_a_dictionary(found: list[list[Event]]) -> None
             assert table.first_from(key) == min((each for each in known if each >= key), default=None)
         table.add(logged(nth, group))
         known += [encode_key(*event.key) for event in group]
-        assert table.greatest == max(known)
+        assert table.greatest is not None
+        assert encode_key(*table.greatest) == max(known)
         for event in group:
             index = table.index_of(encode_key(*event.key))
             assert index is not None

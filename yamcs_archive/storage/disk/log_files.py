@@ -41,21 +41,22 @@ class SegmentFile:
         self.path = os.path.join(folder, f"{_PREFIX}{number}")
         self._folder = folder
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
-        self._ready_bytes = 0
+        self.ready_bytes = 0
+        """The space that it has."""
         self._named = False
 
     def reserve(self, stop: int) -> None:
         """Have space for the bytes before ``stop``; raises OSError, and then nothing was written."""
-        more = stop - self._ready_bytes
+        more = stop - self.ready_bytes
         if more <= 0:
             return
         if more >= _ALLOCATED_MIN_BYTES:
-            os.posix_fallocate(self._descriptor, self._ready_bytes, more)
-            self._ready_bytes = stop
+            os.posix_fallocate(self._descriptor, self.ready_bytes, more)
+            self.ready_bytes = stop
         else:
-            _write(self._descriptor, _ZEROS, self._ready_bytes)
+            _write(self._descriptor, _ZEROS, self.ready_bytes)
             os.fdatasync(self._descriptor)
-            self._ready_bytes += SEGMENT_STEP_BYTES
+            self.ready_bytes += SEGMENT_STEP_BYTES
         if not self._named:
             sync_folder(self._folder)
             self._named = True
@@ -71,7 +72,7 @@ class SegmentFile:
     def cut(self, stop: int) -> None:
         """Give the space after ``stop`` back."""
         os.ftruncate(self._descriptor, stop)
-        self._ready_bytes = min(self._ready_bytes, stop)
+        self.ready_bytes = min(self.ready_bytes, stop)
 
     def close(self) -> None:
         """Close the file; idempotent."""
@@ -144,7 +145,8 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    view = memoryview(data)
+    written = os.pwrite(descriptor, data, offset)  # all of it, but at the end of the space
+    view, offset = memoryview(data)[written:], offset + written
     while view:
         written = os.pwrite(descriptor, view, offset)
         view, offset = view[written:], offset + written

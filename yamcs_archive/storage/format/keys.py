@@ -29,6 +29,7 @@ Key = tuple[int, str, int]
 """An :class:`~yamcs_archive.event.EventKey` as a plain tuple: millions are made, and order the same."""
 
 _TIME, _NUMBER = struct.Struct(">Q"), struct.Struct(">I")
+_INDEXED = struct.Struct(">xII")  # the NUL, the number, an index
 _TIME_SIGN, _NUMBER_SIGN = 1 << 63, 1 << 31
 BEFORE_ALL, BEYOND_ALL = b"\0", b"\xff" * 9
 """Bounds of a range of encoded keys that holds all keys."""
@@ -49,6 +50,19 @@ def encode_key(generation_time: int, source: str, seq_number: int) -> bytes:
         _TIME.pack(generation_time + _TIME_SIGN),
         source.encode(),
         _NUMBER.pack(seq_number + _NUMBER_SIGN),
+    )
+
+
+def encode_indexed_key(generation_time: int, source: str, seq_number: int, index: int) -> bytes:
+    """Return the stored form of a key, followed by an index as uint32.
+
+    >>> encode_indexed_key(0, "A", 0, 5).hex()
+    '800000000000000041008000000000000005'
+    """
+    return (
+        _TIME.pack(generation_time + _TIME_SIGN)
+        + source.encode()
+        + _INDEXED.pack(seq_number + _NUMBER_SIGN, index)
     )
 
 

@@ -24,12 +24,15 @@ _HEADER = struct.Struct(">8sIIQQQIII8sI")
 _MAGIC, _FORM = b"yarclog\0", 1
 HEADER_BYTES = _HEADER.size
 _FRAME = struct.Struct(">IIQII")
+_FRAME_HEAD, _CHECKSUM = struct.Struct(">IIQI"), struct.Struct(">I")
 FRAME_BYTES = _FRAME.size
 """Bytes of a record before its payload."""
 _ALIGNED = 8
 ARCHIVE_BYTES = 8
 """The first bytes of the lineage, by which a segment of another archive is known."""
 _END = struct.Struct(">QIIQ4xI")
+_END_HEAD = struct.Struct(">QIIQ4x")
+_PADDING = tuple(bytes(count) for count in range(_ALIGNED))
 END_BYTES = _END.size
 """Bytes of the acknowledged end."""
 
@@ -107,12 +110,12 @@ def frame(payload: bytes, sequence: int, place: Place) -> tuple[bytes, Place]:
     >>> len(data), after.offset
     (32, 96)
     """
-    head = _FRAME.pack(place.epoch, len(payload), sequence, place.checksum, 0)[:-4]
+    number, epoch, offset, before = place
+    size = len(payload)
+    head = _FRAME_HEAD.pack(epoch, size, sequence, before)
     checksum = crc32(payload, crc32(head))
-    size = FRAME_BYTES + len(payload)
-    padding = bytes(-size % _ALIGNED)
-    data = b"%b%b%b%b" % (head, checksum.to_bytes(4, "big"), payload, padding)
-    return data, place._replace(offset=place.offset + len(data), checksum=checksum)
+    data = b"".join((head, _CHECKSUM.pack(checksum), payload, _PADDING[-(FRAME_BYTES + size) % _ALIGNED]))
+    return data, Place(number, epoch, offset + len(data), checksum)
 
 
 class Framed(NamedTuple):
@@ -199,8 +202,8 @@ class LogEnd(NamedTuple):
         >>> decode_end(LogEnd(1, 7, 96, 3).encode())
         LogEnd(number=1, epoch=7, offset=96, sequence=3)
         """
-        head = _END.pack(*self, 0)[:-4]
-        return head + crc32(head).to_bytes(4, "big")
+        head = _END_HEAD.pack(*self)
+        return head + _CHECKSUM.pack(crc32(head))
 
 
 def decode_end(data: bytes) -> LogEnd | None:

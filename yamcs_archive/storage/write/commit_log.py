@@ -115,12 +115,14 @@ class CommitLog:
         """
         size = FRAME_BYTES + len(payload)
         header: SegmentHeader | None = None
-        with os_errors_translated(self._folder):
-            if self._file is None or self._place.offset + size > SEGMENT_BYTES_MAX:
-                file, header = self._next_segment(len(payload))
-            else:
-                file = self._file
-                file.reserve(self._place.offset + size + -size % _ALIGNED)
+        stop = self._place.offset + size + -size % _ALIGNED
+        file = self._file
+        if file is None or stop > file.ready_bytes:
+            with os_errors_translated(self._folder):
+                if file is None or self._place.offset + size > SEGMENT_BYTES_MAX:
+                    file, header = self._next_segment(len(payload))
+                else:
+                    file.reserve(stop)
         try:
             self._write(file, header, payload)
         except OSError as error:

@@ -57,6 +57,7 @@ from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.key_lookup import NewRun
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
 from yamcs_archive.storage.write.placement import place, put_run
+from yamcs_archive.storage.write.plain_append import PLAIN_EVENTS_MAX, Plain, plain_append
 from yamcs_archive.storage.write.rows_of_version_1 import move_rows
 from yamcs_archive.storage.write.stored_events import StoredEvents
 from yamcs_archive.storage.write.transaction import WriteTransaction
@@ -452,23 +453,33 @@ class Committer:
     def _store(self, batches: Sequence[Batch], noted: Pair | None, *, alone: bool) -> list[Group]:
         """Make a commit of each batch that has something new, all of them by one record or transaction."""
         begun_s = perf_counter()
-        with LazyRead(self._environment) as read:
-            prepared = self._prepared(batches, self._stored(read))
-            groups, commits, changed, requests, refusing = prepared
-            nothing_new = not commits and not requests and noted is None
-            if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
-                # The stored events of duplicates and conflicts were synced by their own commits.
-                self._environment.files.check_unless_recent()
-                self._remember(changed)
-                self.counts.refused(groups)
-                return groups
-            stored = self._stored(read)
-            saved = self._unsaved | changed.keys()
-            sources = [(name, changed.get(name) or self._state(stored, changed, name)) for name in saved]
-            large = self._large_runs(groups[0], stored) if len(commits) == 1 else []
-        facts = () if noted is None else (noted,)
         number = self._head + 1
-        record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
+        large: list[NewRun] = []
+        plain = self._plain(batches[0]) if len(batches) == 1 and noted is None else None
+        if plain is not None:
+            columns, changed = plain
+            size = len(columns.message)
+            groups, refusing = [Group([Outcome(columns)], columns, [NewRun(0, size, alone=True)])], False
+            commits = [LoggedCommit(number, self._options.clock(), columns, ((0, size - 1),))]
+            record = LogRecord(self._log.sequence + 1, commits, list(changed.items()))
+            failpoint("outcomes-known")
+        else:
+            with LazyRead(self._environment) as read:
+                prepared = self._prepared(batches, self._stored(read))
+                groups, commits, changed, requests, refusing = prepared
+                nothing_new = not commits and not requests and noted is None
+                if nothing_new and batches[0].submitted and len(self._unsaved) <= _SOURCES_CACHED_MAX:
+                    # The stored events of duplicates and conflicts were synced by their own commits.
+                    self._environment.files.check_unless_recent()
+                    self._remember(changed)
+                    self.counts.refused(groups)
+                    return groups
+                stored = self._stored(read)
+                saved = self._unsaved | changed.keys()
+                sources = [(name, changed.get(name) or self._state(stored, changed, name)) for name in saved]
+                large = self._large_runs(groups[0], stored) if len(commits) == 1 else []
+            facts = () if noted is None else (noted,)
+            record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
         failpoint("before-commit")
         if large:
             self._put_bulk(groups, record, large, alone=alone)
@@ -614,6 +625,26 @@ class Committer:
 
     def _stored(self, read: LazyRead) -> StoredEvents:
         return StoredEvents(self.tables.all, self._environment, read, self._cache)
+
+    def _plain(self, batch: Batch) -> Plain | None:
+        """Decide a batch that needs no look-up; None if it needs one."""
+        greatest = self._cache.greatest
+        if (
+            greatest is None
+            or len(batch.submitted) != 1
+            or batch.asked
+            or batch.time is not None
+            or self._unsaved
+            or not 0
+            < len(batch.submitted[0].message)
+            <= min(PLAIN_EVENTS_MAX, self._options.run_events_min - 1)
+        ):
+            return None
+        for table in self.tables.all:
+            above = table.greatest
+            if above is not None and above > greatest:
+                greatest = above
+        return plain_append(batch.submitted[0], self._sources.get, greatest, self._horizon)
 
     def _prepared(self, batches: Sequence[Batch], stored: StoredEvents) -> Prepared:
         """Decide the outcomes of batches, each as if those before it were stored."""

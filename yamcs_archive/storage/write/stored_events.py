@@ -51,7 +51,7 @@ class StoredEvents:
 
     def greatest_key(self) -> Key | None:
         """Return the greatest stored key, or None."""
-        young = [decode_key(table.greatest) for table in self.tables if table.greatest is not None]
+        young = [table.greatest for table in self.tables if table.greatest is not None]
         greatest = max([*young, self._cache.greatest or self.blocks.greatest_key()])
         return None if greatest == LEAST_KEY else greatest
 

@@ -35,6 +35,8 @@ _COLUMN_EVENTS_MIN = 16
 """Fewest events that are checked by column; fewer are faster one by one."""
 _PLAIN_ATTACHED_MAX = ATTACHED_BYTES_MAX // 4
 """Longest type or user that the check by column accepts, in bytes."""
+_PLAIN_SOURCE_CHARACTERS = 64
+"""Longest source or type that is plainly valid, in characters."""
 _UTF8_BYTES_MAX = 4
 _MESSAGE_CHARACTERS = 4096
 """Longest message that is encoded together with others, in characters; this bounds the memory used."""
@@ -87,7 +89,8 @@ def prepare(events: Sequence[Event] | Columns[int | None], clock: Clock) -> Colu
         return plain
     try:
         for event in events:
-            validate(event)
+            if not _is_plain(event):
+                validate(event)
     except InvalidInputError:  # it is raised again with its position, or the values get exact types
         events = list(_validated(events))
     columns = Columns.of(events)
@@ -117,13 +120,52 @@ def _validated(events: Sequence[Event]) -> Iterator[Event]:
             raise
 
 
+def _is_plain(event: Event) -> bool:
+    """Return whether an event is plainly valid, as nearly all are: ``validate`` accepts it too.
+
+    It is one expression, without calls into Python: it takes a third of the time of ``validate``.
+    """
+    if type(event) is not Event:
+        return False
+    message, source, kind, number = event.message, event.source, event.type, event.seq_number
+    time, received = event.generation_time, event.reception_time
+    return (
+        type(message) is str
+        and type(source) is str
+        and len(message) <= _MESSAGE_CHARACTERS
+        and len(source) <= _PLAIN_SOURCE_CHARACTERS
+        and message.isascii()
+        and source.isascii()
+        and "\0" not in source
+        and type(event.severity) is Severity
+        and (
+            kind is None
+            or (
+                type(kind) is str
+                and len(kind) <= _PLAIN_SOURCE_CHARACTERS
+                and kind.isascii()
+                and "\0" not in kind
+            )
+        )
+        and (number is None or (type(number) is int and SEQ_NUMBER_MIN <= number <= SEQ_NUMBER_MAX))
+        and (time is None or (type(time) is int and TIME_MIN_US <= time <= TIME_MAX_US))
+        and (received is None or (type(received) is int and TIME_MIN_US <= received <= TIME_MAX_US))
+        and event.created_by is None
+        and type(event.extensions) is bytes
+        and not event.extensions
+        and type(event.extra) is dict
+        and not event.extra
+    )
+
+
 def _single(event: Event, clock: Clock) -> Columns[int]:
     """Return the same as :func:`prepare` for one event, in a third of the time."""
-    try:
-        event = validated(event)
-    except InvalidInputError as error:
-        error.position = 0
-        raise
+    if not _is_plain(event):
+        try:
+            event = validated(event)
+        except InvalidInputError as error:
+            error.position = 0
+            raise
     time, received = event.generation_time, event.reception_time
     if time is None or received is None:
         now = clock[0] if isinstance(clock, array) else clock()

@@ -27,7 +27,7 @@ from yamcs_archive.event import SEVERITIES, Severity
 from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
-from yamcs_archive.storage.format.keys import Keys, encode_key
+from yamcs_archive.storage.format.keys import Key, Keys, decode_key, encode_indexed_key, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.source_states import SourceState
 
@@ -66,6 +66,7 @@ class MemoryTable:
         self.facts: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
         self._entries: list[bytes] = []
+        self._greatest: Key | None = None  # None: that of the last entry, if there is one
         self._times, self._numbers, self._received = array("q"), array("q"), array("q")
         self._numbers_of_commits = array("q")
         self._commit_times, self._commit_starts = array("q"), array("q")
@@ -138,10 +139,7 @@ class MemoryTable:
             entries = Keys.of(events).encoded(np.arange(count, count + events.size))
             self._add_vectors(events)
         else:
-            entries = [
-                encode_key(*key) + index.to_bytes(_INDEX_BYTES, "big")
-                for index, key in enumerate(events.keys(), count)
-            ]
+            entries = [encode_indexed_key(*key, index) for index, key in enumerate(events.keys(), count)]
             self._times.extend(events.generation_time)
             numbers: Any = events.seq_number
             self._numbers.extend(numbers)
@@ -156,6 +154,7 @@ class MemoryTable:
         self._numbers_of_commits.extend([commit.number] * len(entries) if commits is None else commits)
         with self._lock:
             self._insert(entries)
+        self._greatest = events.key(events.size - 1) if self._entries[-1] is entries[-1] else None
         if commits is not None:
             return self._memory_bytes(count)
         if len(commit.runs) > 1:
@@ -167,7 +166,7 @@ class MemoryTable:
         """Do the same for a commit of one event, in a third of the time."""
         message, source, severity, kind, time, number, received, user, extensions, extra = one
         numbered: Any = number[0]
-        key = encode_key(time[0], source[0], numbered)
+        entry = encode_indexed_key(time[0], source[0], numbered, count)
         self._times.append(time[0])
         self._numbers.append(numbered)
         self._received.append(received[0])
@@ -179,13 +178,13 @@ class MemoryTable:
         self._users.append(user[0])
         self._extensions.append(extensions[0])
         self._extra.append(extra[0])
-        entry = key + count.to_bytes(_INDEX_BYTES, "big")
         with self._lock:
             held = self._entries
             if held and held[-1] > entry:
                 insort(held, entry)
             else:
                 held.append(entry)
+                self._greatest = time[0], source[0], numbered
         self._note(commit, count)
         if user[0] is None and not extensions[0] and not extra[0]:
             return _EVENT_BYTES + getsizeof(message[0]) + (0 if kind[0] is None else getsizeof(kind[0]))
@@ -258,9 +257,11 @@ class MemoryTable:
         return self._entries[at][:-_INDEX_BYTES] if at < len(self._entries) else None
 
     @property
-    def greatest(self) -> bytes | None:
+    def greatest(self) -> Key | None:
         """The greatest key. For the thread that adds."""
-        return self._entries[-1][:-_INDEX_BYTES] if self._entries else None
+        if self._greatest is None and self._entries:
+            self._greatest = decode_key(self._entries[-1][:-_INDEX_BYTES])
+        return self._greatest
 
     def index_of(self, key: bytes) -> int | None:
         """Return the index of the event with a key. For the thread that adds."""
