@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storage.by_hand import change_meta, remove
+from tests.storage.by_hand import as_version_1, change_meta, remove
 from tests.storage.test_damage import damage
 from tests.strategies import many, stored_events
 from yamcs_archive import (
@@ -53,6 +53,7 @@ from yamcs_archive.storage.backup import folder, restorer, snapshot
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.format.backup_frames import BackupHead, FrameWriter, encode_head
 from yamcs_archive.storage.format.commits import commit_key
+from yamcs_archive.storage.format.log_segments import FRAME_BYTES, HEADER_BYTES
 from yamcs_archive.storage.format.meta import Meta, encode_meta
 from yamcs_archive.storage.maintain import groups
 
@@ -411,9 +412,18 @@ def sound_stream(stream: bytes) -> bool:
 def test_something_damaged_is_not_copied(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         fill(archive.instance("sim", create=True))
-    for database in ("rows", "blocks", "commits", "sources", "requests"):
+    for database in ("rows", "blocks", "commits", "sources", "requests", "log"):
         shutil.copytree(tmp_path / "a", tmp_path / database)
-        damage(tmp_path / database, database, 0, -1)
+        if database == "log":
+            [segment] = (tmp_path / database / "sim" / "gen-1").glob("log-*")
+            data = bytearray(segment.read_bytes())
+            data[HEADER_BYTES + FRAME_BYTES] ^= 1
+            segment.write_bytes(data)
+        elif database == "rows":
+            as_version_1(tmp_path / database)
+            damage(tmp_path / database, database, 0, -1, keep_young=True)
+        else:
+            damage(tmp_path / database, database, 0, -1)
         with Archive.open(tmp_path / database, readonly=True) as archive, pytest.raises(DamagedError):
             archive.instance("sim").backup(tmp_path / f"{database} copies")
         assert list((tmp_path / f"{database} copies").iterdir()) == []

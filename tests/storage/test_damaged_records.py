@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.storage.test_damage import IN_BODY, IN_KEYS, damage, values
+from tests.storage.test_damage import IN_BODY, IN_KEYS, damage, values, young
 from yamcs_archive import Archive, Event, EventKey, Instance, Options
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.limits import GROUP_BLOCKS_MAX
@@ -73,10 +73,10 @@ def stored(sim: Instance, event: Event, **more: Any) -> tuple[str, bool]:
 
 
 def at_rest(sim: Instance) -> int:
-    """Settle twice, and return the number of rows that are left."""
+    """Settle twice, and return the number of events that are in no block."""
     for _ in range(2):
         sim.settle()
-    return len(values(sim, "rows"))
+    return young(sim)
 
 
 PROBES: dict[str, Callable[[Instance], Any]] = {
@@ -111,7 +111,7 @@ PROBES: dict[str, Callable[[Instance], Any]] = {
     ),
     "one of source R1": lambda sim: stored(sim, Event("new", source="R1", generation_time=2 * YOUNG)),
     "one of source R0": lambda sim: stored(sim, Event("new", source="R0", generation_time=2 * YOUNG)),
-    "rows at rest": at_rest,
+    "young at rest": at_rest,
     "records at rest": lambda sim: len(values(sim, "commits")),
     "scan of what is new": lambda sim: texts(sim.events(start=2 * YOUNG, stop=3 * YOUNG)),
     "compact": lambda sim: sim.compact().before_bytes > 0,
@@ -143,7 +143,7 @@ CASES = {
     "the body of a block": Case(
         *("blocks", 6, IN_BODY),
         failing=WHOLE | {"get a block's event", "all changes", "a block's event again", "compact"},
-        other={"rows at rest": 1},
+        other={"young at rest": 1},
     ),
     "a block's summary": Case("summaries", 6, -1, failing=set(), other={}),
     "the last block's summary": Case("summaries", BLOCKS, -1, failing=set(), other={}),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.storage.by_hand import as_version_1
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.errors import DamagedError
@@ -112,19 +113,39 @@ def test_many_sources_can_be_queried_at_once(tmp_path: Path, at_once: int) -> No
 
 
 @pytest.mark.parametrize("count", [1, 63, 64, 65])
-def test_a_damaged_row_stops_only_queries_for_its_source(tmp_path: Path, count: int) -> None:
+def test_a_damaged_row_of_version_1_is_told_or_left_out_on_request(tmp_path: Path, count: int) -> None:
     options = Options(maintenance=False, run_events_min=10**6)
     given = events(2 * count, 2)
     with Archive.open(tmp_path / "a", options=options) as archive:
         archive.instance("sim", create=True).append_many(given)
-    damage(tmp_path / "a", "rows", 0, -1)  # of S0
-    with Archive.open(tmp_path / "a", options=options) as archive:
+    as_version_1(tmp_path / "a")
+    damage(tmp_path / "a", "rows", 0, -1, keep_young=True)  # of S0
+    with Archive.open(tmp_path / "a", readonly=True, options=options) as archive:
         sim = archive.instance("sim")
-        expected = [event for event in given if event.source == "S1"]
-        assert sorted(sim.events(sources=["S1"]), key=lambda event: event.key) == expected
-        assert sum(part.size for part in sim.event_vectors(sources=["S1"])) == count
-        assert sum(stretch.events for stretch in sim.histogram(sources=["S1"])) == count
-        for ask in (["S0"], None):
+        met: list[DamagedError] = []
+        for source, left in (("S0", count - 1), ("S1", count)):
+            expected = [event for event in given if event.source == source][count - left :]
+            found = sim.events(sources=[source], skip_damaged=met.append)
+            assert sorted(found, key=lambda event: event.key) == expected
+            vectors = sim.event_vectors(sources=[source], skip_damaged=True)
+            assert sum(part.size for part in vectors) == left
+            stretches = sim.histogram(sources=[source], skip_damaged=True)
+            assert sum(stretch.events for stretch in stretches) == left
+        assert {(error.first, error.last, error.events) for error in met} == {(given[0].key, given[0].key, 1)}
+        for ask in (["S0"], ["S1"], None):
             for read in (sim.events, sim.event_vectors, sim.histogram):
                 with pytest.raises(DamagedError, match="rows"):
                     list(read(sources=ask))
+
+
+def test_a_damaged_row_of_version_1_stops_nothing_once_it_is_version_2(tmp_path: Path) -> None:
+    options = Options(maintenance=False, run_events_min=10**6)
+    given = events(20, 2)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        archive.instance("sim", create=True).append_many(given)
+    as_version_1(tmp_path / "a")
+    damage(tmp_path / "a", "rows", 0, -1, keep_young=True)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim")
+        assert sorted(sim.events(), key=lambda event: event.seq_number) == given[1:]
+        assert sim.append(Event("next", source="S0")).stored

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.http.feeds import core_feed
+from tests.storage.by_hand import as_version_1
 from tests.storage.test_damage import IN_BODY, IN_KEYS, damage
 from tests.storage.test_verification import change, filled
 from yamcs_archive import Archive, Event, EventKey, Instance
@@ -21,7 +22,7 @@ DAMAGES = {
     "a block's messages": [("blocks", 1, IN_BODY)],
     "the first and the last block": [("blocks", 0, IN_KEYS), ("blocks", -1, IN_BODY)],
     "two neighbours": [("blocks", 1, IN_BODY), ("blocks", 2, IN_KEYS)],
-    "a row": [("rows", 0, -1)],
+    "a row of version 1": [("rows", 0, -1)],
     "a block and its zone map": [("blocks", 1, IN_KEYS), ("summaries", 1, -1)],
     "neighbours and their zone maps": [
         *(("blocks", 1, IN_KEYS), ("summaries", 1, -1)),
@@ -41,8 +42,11 @@ def spoilt(directory: Path, which: str) -> tuple[list[Event], list[EventKey]]:
     """Damage an archive; return all events before, and the keys that each damage covers, first and last."""
     with Archive.open(directory, readonly=True) as archive:
         before: list[Event] = list(archive.instance("sim").events())
+    of_rows = DAMAGES[which][0][0] == "rows"
+    if of_rows:
+        as_version_1(directory)
     for database, key, place in DAMAGES[which]:
-        damage(directory, database, key, place)
+        damage(directory, database, key, place, keep_young=of_rows)
     return before, [event.key for event in before]
 
 

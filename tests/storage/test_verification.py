@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.storage.by_hand import change_meta, put_into_lmdb
+from tests.storage.by_hand import as_version_1, change_meta, put_into_lmdb
 from tests.storage.test_damage import damage
 from yamcs_archive import Archive, Event, Instance, Options, Verification
 from yamcs_archive.errors import ClosedError
@@ -61,6 +61,26 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path / "a"
 
 
+@pytest.fixture
+def version_1(tmp_path: Path) -> Path:
+    """The same as version 1 left it: what is young is rows."""
+    filled(tmp_path / "a")
+    as_version_1(tmp_path / "a")
+    return tmp_path / "a"
+
+
+@pytest.fixture
+def of_each(tmp_path: Path) -> Callable[[str], Path]:
+    """Make an archive that has values in a sub-database: only version 1 has rows."""
+
+    def make(name: str) -> Path:
+        filled(tmp_path / "a")
+        (as_version_1 if name == "rows" else put_into_lmdb)(tmp_path / "a")
+        return tmp_path / "a"
+
+    return make
+
+
 def change(directory: Path, by: Callable[[Any, Any], object]) -> None:
     """Change the stored values of the closed instance ``sim``, in a transaction."""
     [generation] = (directory / "sim").glob("gen-*")
@@ -81,7 +101,9 @@ def test_an_empty_instance_is_sound(sim: Instance) -> None:
     assert (found.fault_count, found.faults) == (0, ())
 
 
-def test_all_is_counted_once_in_whatever_form_it_is(directory: Path) -> None:
+def test_all_is_counted_once_in_whatever_form_it_is(tmp_path: Path) -> None:
+    directory = tmp_path / "a"
+    filled(directory)
     for step in (lambda _: None, Instance.settle, Instance.compact):
         with Archive.open(directory, options=SMALL) as archive:
             sim = archive.instance("sim")
@@ -157,13 +179,34 @@ def test_so_many_faults_are_kept_and_all_are_counted(
 def test_every_flipped_bit_of_every_value_is_found(directory: Path) -> None:
     """One bit of six bytes of each value here; two bits of every byte in the long test."""
     for name in DATABASES[1:]:  # an instance whose meta is damaged does not open
-        _flip(directory, name, bits=[3])
+        if name != "rows":
+            _flip(directory, name, bits=[3])
+
+
+def test_every_flipped_bit_of_every_row_of_version_1_is_found(version_1: Path) -> None:
+    _flip(version_1, "rows", bits=[3])
+
+
+def test_rows_that_an_upgrade_had_to_leave_are_found(version_1: Path) -> None:
+    damage(version_1, "rows", 0, -1, keep_young=True)
+    with Archive.open(version_1, options=SMALL) as archive:
+        archive.instance("sim")  # which makes it one of version 2
+    with Archive.open(version_1, readonly=True) as archive:
+        sim = archive.instance("sim")
+        [fault] = verified(sim).faults
+        assert (fault.where.split()[0], fault.reason, fault.events) == ("rows", "the checksum is wrong", 1)
+        assert fault.first == fault.last
+        quick = sim.verify(quick=True)
+        assert quick is not None
+        assert quick.faults == (fault,)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", DATABASES[1:])
-def test_every_flipped_bit_of_every_value_is_found_at_length(directory: Path, name: str) -> None:
-    _flip(directory, name, bits=[0, 7])
+def test_every_flipped_bit_of_every_value_is_found_at_length(
+    of_each: Callable[[str], Path], name: str
+) -> None:
+    _flip(of_each(name), name, bits=[0, 7])
 
 
 def _flip(directory: Path, name: str, bits: list[int]) -> None:
@@ -173,6 +216,7 @@ def _flip(directory: Path, name: str, bits: list[int]) -> None:
         values.extend(transaction.cursor(opened[name]))
 
     change(directory, read)
+    assert values
     chosen = random.Random(1)
     for key, value in values:
         places = range(len(value)) if len(bits) > 1 else chosen.sample(range(len(value)), min(6, len(value)))
@@ -187,7 +231,8 @@ def _flip(directory: Path, name: str, bits: list[int]) -> None:
 
 
 @pytest.mark.parametrize("name", DATABASES[1:])
-def test_every_missing_and_every_misplaced_value_is_found(directory: Path, name: str) -> None:
+def test_every_missing_and_every_misplaced_value_is_found(of_each: Callable[[str], Path], name: str) -> None:
+    directory = of_each(name)
     pairs: list[tuple[bytes, bytes]] = []
     change(directory, lambda t, o: pairs.extend(t.cursor(o[name])))
     assert pairs
@@ -274,7 +319,7 @@ def test_values_whose_checksums_are_right_but_that_contradict_each_other(directo
         (other_run, "commits 3", "its record leads to 1 of the 20 events that have its number"),
         (no_record, "commits 5", "a record begins with it, and commit 4 was to follow"),
         (short_map, "summaries", "its zone map is not that of its events"),
-        (twice, "rows", "the event is stored in a block as well"),
+        (twice, "rows", "it is a row of format version 1 beside a damaged block, or stored twice"),
         (other_request, "requests 006c6f7374", "the event that it led to is not stored"),
     ]:
         change(directory, contradiction)
@@ -323,9 +368,10 @@ def test_it_reads_while_others_append_seal_and_compact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("database", "place"), [("blocks", -1), ("blocks", 12), ("rows", -1)])
 def test_a_quick_check_names_the_events_of_a_damaged_value_like_the_full_one(
-    directory: Path, database: str, place: int
+    of_each: Callable[[str], Path], database: str, place: int
 ) -> None:
-    damage(directory, database, 0, place)
+    directory = of_each(database)
+    damage(directory, database, 0, place, keep_young=True)
     with Archive.open(directory, readonly=True) as archive:
         sim = archive.instance("sim")
         quick, full = sim.verify(quick=True), sim.verify()
@@ -369,7 +415,7 @@ def test_a_quick_check_finds_what_is_wrong_at_the_ends(
         assert found.faults == ()
         blocks = verified(archive.instance("sim")).blocks
         assert found.blocks == min(2 * ends, blocks)
-    for name in DATABASES[1:]:
+    for name in set(DATABASES[1:]) - {"rows"}:
         for place in (0, -1):
             damage(directory, name, place, -1)
             with Archive.open(directory, readonly=True) as archive:

@@ -419,7 +419,7 @@ class Committer:
         BUDGET.enter(tables)
         self.tables = environment.young = tables
         self._horizon = read_meta(environment).horizon
-        with environment.snapshot() as snapshot:
+        with environment.snapshot(lambda _: None) as snapshot:  # a row that is damaged is told as it is moved
             self._head = head_number(environment, snapshot)
         self._tell_stored()  # after a failed commit it may be found stored
         self._sources.clear()
