@@ -10,8 +10,13 @@ import msgspec
 
 from benchmarks.damage.specimen import INSTANCE, OPTIONS
 from yamcs_archive import Archive, Event, Instance, Severity, Verification
-from yamcs_archive.errors import ArchiveDataError
+from yamcs_archive.errors import ArchiveDataError, DamagedError
 from yamcs_archive.results import Fault
+
+
+def _ignore(_error: DamagedError) -> None:
+    pass
+
 
 PROBES: Mapping[str, Callable[[Instance], Any]] = {
     "events": lambda sim: list(sim.events()),
@@ -21,6 +26,8 @@ PROBES: Mapping[str, Callable[[Instance], Any]] = {
     "events of a severity": lambda sim: list(sim.events(min_severity=Severity.WATCH)),
     "events with a text": lambda sim: list(sim.events(text="long")),
     "events of a filter": lambda sim: list(sim.events(filter='source="B"')),
+    "events that can be read": lambda sim: list(sim.events(skip_damaged=_ignore)),
+    "changes that can be read": lambda sim: [change.event for change in sim.changes(skip_damaged=_ignore)],
     "changes": lambda sim: [change.event for change in sim.changes()],
     "commits": lambda sim: [(commit.time, commit.events) for commit in sim.commits()],
     "count": lambda sim: sim.count(),

@@ -61,7 +61,7 @@ def _flip(whole: Whole, record: Record, bit: int, scratch: Path, piece: Piece) -
     shutil.copytree(scratch / "whole", directory)
     key, value = record.flipped(bit)
     try:
-        specimen.replace(directory, record, key, value)
+        specimen.put(directory, record, key, value)
         answers = whole.ask(directory)
         told = verified(directory)
     finally:

@@ -148,4 +148,4 @@ def test_a_damaged_row_of_version_1_stops_nothing_once_it_is_version_2(tmp_path:
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim")
         assert sorted(sim.events(), key=lambda event: event.seq_number) == given[1:]
-        assert sim.append(Event("next", source="S0")).stored
+        assert not sim.append(Event("next", source="S0")).duplicate
