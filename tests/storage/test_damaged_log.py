@@ -233,6 +233,12 @@ def test_over_http_and_on_the_command_line(directory: Path, capfd: pytest.Captur
             [fault] = verified.json()["faults"]
             assert fault["where"].startswith("log-")
             assert "commit 5 is lost" in fault["reason"]
+    with Archive.open(directory, options=SMALL) as archive:  # a server that writes cannot open it
+        send = core_feed(archive)
+        assert send("GET", "/api/archive/sim/events?limit=100").status == 500
+        [fault] = send("POST", "/api/archive/sim:verify").json()["faults"]
+        assert "commit 5 is lost" in fault["reason"]
+        assert b"commit 5 is lost" in send("POST", "/api/archive/sim:verify?progress=true").body
     for more in ([], ["--quick"]):
         assert main(["verify", "--data", str(directory), *more]) == 1
         told = capfd.readouterr().out

@@ -37,19 +37,20 @@ _DAMAGE_SIGNALS = (signal.SIGBUS, signal.SIGSEGV, signal.SIGABRT)
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Read everything that is stored and compare its parts: checksums, the order of the events, zone maps,"
-        " sources, and commits. Prints a line for each instance and one for each fault, and exits with 1 if"
-        " there is any. Nothing is changed; others may read and write meanwhile. With --url the server reads,"
-        " which must allow it (the permission ManageArchive; without users, serve --allow-operations)."
-        " Without both, COPY is a folder of backups, a backup's file, or -: all of it is read and compared"
-        " with its manifest."
+        "Read everything that is stored and compare its parts: checksums, the commit log, the order of"
+        " the events, zone maps, sources, and commits. Prints a line for each instance and one for each"
+        " fault, and exits with 1 if there is any. Nothing is changed; others may read and write"
+        " meanwhile. With --url the server reads, which must allow it (the permission ManageArchive;"
+        " without users, serve --allow-operations). Without both, COPY is a folder of backups, a backup's"
+        " file, or -: all of it is read and compared with its manifest."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="read only the first and the last values of each kind: a fraction of a second at any size",
+        help="read only the commit log, and the first and the last values of each kind: a fraction of a"
+        " second at any size",
     )
     parser.add_argument(
         "instances",
