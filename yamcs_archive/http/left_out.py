@@ -28,7 +28,8 @@ class LeftOut:
         """Count it, and log it."""
         self.places += 1
         self.events += error.events or 0
-        _log.warning("left out on request, from %s to %s: %s", error.first, error.last, error)
+        span = "" if error.first is None else f", from {error.first} to {error.last}"
+        _log.warning("left out on request%s: %s", span, error)
 
     @property
     def headers(self) -> Headers:

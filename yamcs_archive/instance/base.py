@@ -30,7 +30,8 @@ def skipping(skip_damaged: SkipDamaged) -> Callable[[DamagedError], None] | None
 
 def _warn(error: DamagedError) -> None:
     number = "events" if error.events is None else f"{error.events} events"
-    _log.warning("%s are left out, from %s to %s: %s", number, error.first, error.last, error)
+    span = "" if error.first is None else f", from {error.first} to {error.last}"
+    _log.warning("%s are left out%s: %s", number, span, error)
 
 
 class OpenInstance:
