@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import select
 import signal
@@ -12,6 +13,8 @@ from typing import NamedTuple, NoReturn, TypeVar
 import msgspec
 
 T = TypeVar("T")
+_TELL_S = 5.0
+"""How long before its end a fork prints where it is."""
 
 
 class Died(NamedTuple):
@@ -44,6 +47,8 @@ def in_fork(call: Callable[[], T], form: type[T], wait_s: float) -> T | Raised |
     child = os.fork()
     if not child:
         os.close(reading)
+        if wait_s > _TELL_S:
+            faulthandler.dump_traceback_later(wait_s - _TELL_S)  # where it does not end
         _tell(call, writing)
     os.close(writing)
     told, killed = bytearray(), False

@@ -225,7 +225,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Path]:
     fills = {ORDINARY_ARCHIVE: make.fill, FORMS_ARCHIVE: every_form.fill}
     found = {golden: tmp_path_factory.mktemp("written") / "archive" for golden in fills}
     for golden, archive in found.items():
-        fills[golden](archive)
+        with make.before_a_start():
+            fills[golden](archive)
     return found
 
 

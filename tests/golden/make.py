@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +16,7 @@ from tests.golden.values import Met
 from yamcs_archive import Archive, Event, Options, Severity
 from yamcs_archive.storage.format import messages
 from yamcs_archive.storage.format.meta import FORMAT_VERSION
+from yamcs_archive.storage.write import commit_log
 
 HERE = Path(__file__).parent
 
@@ -61,6 +64,13 @@ def fill(directory: Path) -> None:
         )
 
 
+@contextmanager
+def before_a_start() -> Iterator[None]:
+    """Let acknowledged ends be of another start of the machine than any in which they are read."""
+    with patch.object(commit_log, "this_boot", lambda: 1):
+        yield
+
+
 def contents(archive: Path, met: Met | None = None) -> dict[str, Any]:
     """Return the content that the second reader finds in each instance of an archive, as JSON."""
     return {instance.name: plain(read(instance, met)) for instance in instances(archive, met)}
@@ -91,7 +101,7 @@ def main() -> None:
     ):
         if (target / "archive").exists():
             continue
-        with patch.object(messages, "CHUNK_MESSAGES", chunk_messages):
+        with patch.object(messages, "CHUNK_MESSAGES", chunk_messages), before_a_start():
             write(target / "archive")
         for lock in (target / "archive").rglob("*lock*"):
             lock.unlink()

@@ -98,7 +98,8 @@ def meta(pairs: Mapping[bytes, bytes], met: Met) -> dict[str, Any]:
     names = META if found["format"] == ROWS_FORMAT else META_2
     hold(found.keys() - {"mirrored"} == names, f"meta has {sorted(found)}")
     if found["format"] != ROWS_FORMAT:
-        stored, carried = (whole(number, 0) for number in array(found["checkpoint"], 2))
+        stored, carried = (whole(number, 0) for number in array(found["checkpoint"], 3)[:2])
+        whole(found["checkpoint"][2], -1)
         hold(carried == 0 or carried > stored, f"the checkpoint is {found['checkpoint']}")
         hold(re.fullmatch("[0-9][0-9A-Za-z.]{0,30}", text(found["reader"])) is not None, "no reader")
         met.add("meta: checkpoint of nothing" if stored == 0 else "meta: checkpoint")

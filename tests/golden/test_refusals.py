@@ -73,8 +73,8 @@ def earlier(tmp_path: Path) -> Path:
 CASES: dict[str, tuple[str, Change]] = {
     "format": ("format is 3", meta("format", 3)),
     "format, of what has a log": ("meta has", meta("format", 1)),
-    "checkpoint": ("the checkpoint is", meta("checkpoint", [5, 5])),
-    "checkpoint, no array": ("no array of 2", meta("checkpoint", 5)),
+    "checkpoint": ("the checkpoint is", meta("checkpoint", [5, 5, -1])),
+    "checkpoint, no array": ("no array of 3", meta("checkpoint", 5)),
     "reader": ("no reader", meta("reader", "soon")),
     "meta, another key": ("meta has", meta("epoch", 0)),
     "meta, a key that is no text": ("no UTF-8", move("meta", any_of, lambda key: b"\xff")),

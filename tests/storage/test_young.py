@@ -19,8 +19,10 @@ from yamcs_archive import Archive, Event, Options
 from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import READ_BYTES_MAX
+from yamcs_archive.storage.disk.boot import this_boot
 from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
+from yamcs_archive.storage.format.log_segments import decode_end
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
 from yamcs_archive.storage.maintain import scheduler
 from yamcs_archive.storage.young import memory_table
@@ -200,7 +202,10 @@ def test_an_acknowledged_end_from_before_a_power_cut_hides_nothing(tmp_path: Pat
             """
         assert run(asked, tmp_path / "a").strip() == "['first']"  # the writer has said no more
         end.write_bytes(newest)
-    end.write_bytes(older)
+    stale = decode_end(older)
+    assert stale is not None
+    assert stale.boot == this_boot() != 0
+    end.write_bytes(stale._replace(boot=stale.boot ^ 1).encode())  # the machine has started anew since
     for readonly in (True, False):
         with Archive.open(tmp_path / "a", readonly=readonly, options=Options(maintenance=False)) as archive:
             found = [event.message for event in archive.instance("sim").events()]

@@ -50,7 +50,7 @@ from yamcs_archive.storage.disk.generations import Generations
 from yamcs_archive.storage.disk.usage import ReaderWatch, usage
 from yamcs_archive.storage.event_store import StoreStats
 from yamcs_archive.storage.format.commits import LINEAGE_BYTES, encode_cursor
-from yamcs_archive.storage.format.meta import Meta, encode_mirrored
+from yamcs_archive.storage.format.meta import NEW_CHECKPOINT, Meta, encode_mirrored
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.interrupts import Signal, uninterrupted
 from yamcs_archive.storage.maintain.isolated_verification import verify_isolated
@@ -156,7 +156,8 @@ class LmdbStore:
         """Write a new, empty store into an instance's folder."""
         environment = acquire(instance, readonly=False, map_bytes=options.map_bytes)
         try:
-            fill_new(environment, Meta(name, secrets.token_bytes(LINEAGE_BYTES), options.clock()))
+            lineage = secrets.token_bytes(LINEAGE_BYTES)
+            fill_new(environment, Meta(name, lineage, options.clock(), checkpoint=NEW_CHECKPOINT))
         finally:
             release(environment, readonly=False)
 

@@ -54,6 +54,8 @@ from yamcs_archive.storage.read.metadata import (
 from yamcs_archive.storage.read.range_reader import RangeReader, Slice
 from yamcs_archive.storage.write.placement import split_into_blocks
 
+_TRIES = 10_000
+"""Looks for a moment between two commits; one takes some microseconds."""
 _REFUSED = ("duplicates", "conflicts", "expired")
 
 
@@ -100,18 +102,24 @@ def take_facts(environment: Environment, unsaved: Mapping[str, SourceState]) -> 
     ``unsaved`` has the states of sources whose counts of refused events are not written yet.
     """
     sources_digest, requests_digest = PairDigest(), PairDigest()
-    with environment.snapshot() as snapshot:
-        transaction, young = snapshot
-        databases = environment.databases
-        facts = dict(transaction.cursor(databases["meta"]))
-        newest = head_commit(environment, snapshot)
-        end = _end(environment, snapshot)
-        sources = list(transaction.cursor(databases["sources"]))
-        changed = young.sources()
-        # Of a million ids there is only one frame at a time uncompressed.
-        kept = chain(_sound(transaction.cursor(databases["requests"])), young.requests().items())
-        requests = list(_payloads(kept, requests_digest))
-    if (mirrored := young.fact(b"mirrored")) is not None:
+    for _ in range(_TRIES):
+        with environment.snapshot() as snapshot:
+            transaction, young = snapshot
+            changed, asked, mirrored = young.sources(), young.requests(), young.fact(b"mirrored")
+            if not young.is_newest:  # a commit came meanwhile: these may have it, and the head does not
+                continue
+            databases = environment.databases
+            facts = dict(transaction.cursor(databases["meta"]))
+            newest = head_commit(environment, snapshot)
+            end = _end(environment, snapshot)
+            sources = list(transaction.cursor(databases["sources"]))
+            # Of a million ids only one frame at a time is uncompressed. Expired ones may be in use again.
+            stored = (pair for pair in transaction.cursor(databases["requests"]) if pair[0] not in asked)
+            requests = list(_payloads(chain(_sound(stored), asked.items()), requests_digest))
+            break
+    else:
+        raise UnavailableError(f"{environment.path}: commits came at each moment; try again")
+    if mirrored is not None:
         facts[b"mirrored"] = mirrored
     meta = decode_facts(facts, str(environment.path))
     pairs = sorted({**facts, **dict([encode_checkpoint(NO_CHECKPOINT)])}.items())

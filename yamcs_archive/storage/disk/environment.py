@@ -24,13 +24,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NamedTuple
 
 import lmdb
 
-from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, ReplacedError
+from yamcs_archive.errors import ArchiveError, ClosedError, ForkedError, ReplacedError, UnavailableError
 from yamcs_archive.storage.disk.directory import make_names_durable
 from yamcs_archive.storage.disk.durable_head import make_head_durable
 from yamcs_archive.storage.disk.file_identity import OpenFiles
@@ -47,13 +48,14 @@ from yamcs_archive.storage.disk.lmdb_open import (
 from yamcs_archive.storage.disk.log_tail import LogTail
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.disk.rows_as_young import RowsAsYoung
-from yamcs_archive.storage.disk.writer_lock import has_other_writer
 from yamcs_archive.storage.format.log_segments import ARCHIVE_BYTES
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, decode_checkpoint, decode_fact
 from yamcs_archive.storage.young.views import LeftOut, YoungSource, YoungView
 
 _GROWTH_DIVISORS = (1, 2, 4, 8)
 """Divisors: a map grows by its size divided by the first of these for which there is address space."""
+_TRIES_MIN, _TRIES_S, _TRY_AGAIN_S = 5, 10.0, 0.001
+"""Transactions that a reader begins, and how long, until one fits the log."""
 
 
 class _Read:
@@ -107,17 +109,27 @@ class _ReadSnapshot:
     def __enter__(self) -> Snapshot:
         environment = self._environment
         frame = sys._getframe(1)
+        tries, before_s = 0, 0.0
         while True:
             read = self._read = _Read(environment)
             transaction = read._begin(frame)
             try:
-                young = environment._young(transaction, self._left_out)
+                young = environment._young(transaction, self._left_out, again=tries < _TRIES_MIN)
+                # The files of the log are found by their names: another instance may be there by now.
+                if young is not None and (environment._writers or environment._is_here()):
+                    return Snapshot(transaction, young)
             except BaseException:
                 read._end()
                 raise
-            if young is not None:
-                return Snapshot(transaction, young)
             read._end()
+            # Almost always one more transaction is enough.
+            tries += 1
+            before_s = before_s or time.monotonic()
+            if tries > _TRIES_MIN and time.monotonic() - before_s > _TRIES_S:
+                raise UnavailableError(
+                    f"{environment.path}: the events of the commit log do not fit the others; try again"
+                )
+            time.sleep(0 if tries < _TRIES_MIN else _TRY_AGAIN_S)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -309,17 +321,15 @@ class Environment:
         self.check_usable()
         return _ReadSnapshot(self, left_out)
 
-    def _young(self, transaction: lmdb.Transaction[bytes], left_out: LeftOut | None) -> YoungView | None:
+    def _young(
+        self, transaction: lmdb.Transaction[bytes], left_out: LeftOut | None, *, again: bool
+    ) -> YoungView | None:
         checkpoint = self.checkpoint(transaction)
         if checkpoint is None:
             return self._rows.view(transaction, self.databases["rows"], left_out)
         if self._archive is None:
             self._archive = self.archive(transaction)
-        return self.young.view(checkpoint, left_out)
-
-    def has_writer(self) -> bool:
-        """Return whether this process writes to the instance, or another one may."""
-        return bool(self._writers) or has_other_writer(self.generations.instance.parent)
+        return self.young.view(checkpoint, left_out, again=again)
 
     def archive(self, transaction: lmdb.Transaction[bytes]) -> bytes:
         """Return the first bytes of the lineage, which segments of the log name. Raises DamagedError."""
@@ -351,11 +361,14 @@ class Environment:
         """Return whether a transaction is in the generation in use; if not, end it."""
         here = False
         try:
-            here = self.generations.is_current(self.files.file, self.files.file_identity)
+            here = self._is_here()
         finally:
             if not here:
                 transaction.abort()
         return here
+
+    def _is_here(self) -> bool:
+        return self.generations.is_current(self.files.file, self.files.file_identity)
 
     def _follow(self) -> None:
         """Open the generation in use, unless another thread did.
@@ -363,11 +376,7 @@ class Environment:
         Raises ReplacedError if the path leads to another instance.
         """
         with self._gate.exclusive():
-            if (
-                self._unmapped
-                or self._closed
-                or self.generations.is_current(self.files.file, self.files.file_identity)
-            ):
+            if self._unmapped or self._closed or self._is_here():
                 return
             if self.files.left:
                 self._end()

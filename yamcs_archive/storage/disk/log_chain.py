@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage.disk.log_files import read_end, read_segment, segment_numbers
+from yamcs_archive.storage.disk.log_files import holds, read_end, read_segment, segment_numbers
 from yamcs_archive.storage.format.log_segments import (
-    FRAME_BYTES,
     HEADER_BYTES,
     NOWHERE,
     Framed,
@@ -51,6 +50,8 @@ class FoundLog(NamedTuple):
     """The numbers of the segments that have those records, but for the one of a doubtful record alone."""
     present: list[int]
     """The numbers of all segments."""
+    end: LogEnd | None
+    """The acknowledged end that was found."""
 
 
 class _Folder(NamedTuple):
@@ -70,13 +71,13 @@ def read_log(
     """Return the records after those up to ``checkpoint``, and where they end.
 
     ``archive``: the first bytes of the lineage, which each segment must name; None: that is not known.
-    ``acknowledged``, for readers beside a writer: what lies beyond the acknowledged end is not looked at,
-    unless that is not known. Raises DamagedError for a record that is damaged, LogGoneError where some are
+    ``acknowledged``, for who does not write: what lies beyond the acknowledged end is not looked at, if that
+    holds. Raises DamagedError for a record that is damaged, LogGoneError where some are
     missing.
     """
     end = read_end(folder)  # first: what is acknowledged after this is behind what is read
     try:
-        return _read_log(_Folder(folder, archive), checkpoint, end, acknowledged=acknowledged)
+        return _read_log(_Folder(folder, archive), checkpoint, end, acknowledged=acknowledged and holds(end))
     except FileNotFoundError as error:
         raise LogGoneError(str(folder), f"a segment of the log was removed ({error})") from error
 
@@ -90,7 +91,7 @@ def _read_log(folder: _Folder, checkpoint: int, end: LogEnd | None, *, acknowled
     if told is not None:
         _check_end(chain, told)
     if not chain:
-        return FoundLog([], checkpoint, NOWHERE, NOWHERE, None, [], present)
+        return FoundLog([], checkpoint, NOWHERE, NOWHERE, None, [], present, end)
     if acknowledged and end is not None and chain[-1].header.number == end.number:
         header, data = chain[-1]
         chain[-1] = _Segment(header, data[: end.offset])
@@ -107,15 +108,7 @@ def _read_log(folder: _Folder, checkpoint: int, end: LogEnd | None, *, acknowled
     if link.offset == HEADER_BYTES:  # nothing else is in the segment: its header is in doubt too
         link = last.before
         kept.pop()
-    return FoundLog(left, sequence, place, link, doubtful, kept if left else [], present)
-
-
-def reaches_beyond(folder: Path, end: LogEnd) -> bool:
-    """Return whether there may be records beyond an acknowledged end. Raises FileNotFoundError."""
-    present = segment_numbers(folder)
-    if present and present[-1] > end.number:
-        return True
-    return end.number in present and any(read_segment(folder, end.number, end.offset, FRAME_BYTES))
+    return FoundLog(left, sequence, place, link, doubtful, kept if left else [], present, end)
 
 
 def _chain(folder: _Folder, present: list[int], checkpoint: int) -> list[_Segment]:

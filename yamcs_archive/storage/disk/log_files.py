@@ -16,6 +16,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from yamcs_archive.storage.disk.boot import this_boot
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.log_segments import END_BYTES, LogEnd, decode_end
 
@@ -29,8 +30,8 @@ _PREFIX, _END_NAME = "log-", "log.end"
 _MODE = 0o666
 """Before the umask, as LMDB's files have it."""
 _ZEROS = memoryview(bytes(SEGMENT_STEP_BYTES))
-_TRIES = 3
-"""Reads of the acknowledged end: one may meet a write of it."""
+_TRIES = 50
+"""Reads of the acknowledged end: one may meet a write of it, and the next one another write."""
 
 
 class SegmentFile:
@@ -114,6 +115,11 @@ def read_end(folder: Path) -> LogEnd | None:
         os.close(descriptor)
 
 
+def holds(end: LogEnd | None) -> bool:
+    """Return whether nothing beyond an end was acknowledged: it was written since the machine started."""
+    return end is not None and end.boot == this_boot() != 0
+
+
 def segment_numbers(folder: Path) -> list[int]:
     """Return the numbers of the segments in a folder, in order."""
     names = [name.removeprefix(_PREFIX) for name in os.listdir(folder) if name.startswith(_PREFIX)]
@@ -125,6 +131,16 @@ def read_segment(folder: Path, number: int, start: int = 0, size: int = -1) -> m
     with open(os.path.join(folder, f"{_PREFIX}{number}"), "rb", buffering=0) as file:
         file.seek(start)
         return memoryview(file.read(size))
+
+
+def stamp_of_segments(folder: Path) -> object:
+    """Return a value that differs after a segment was written, made or removed by another process."""
+    found = []
+    for number in segment_numbers(folder):
+        with suppress(FileNotFoundError):
+            status = os.stat(os.path.join(folder, f"{_PREFIX}{number}"))
+            found.append((number, status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
 
 
 def remove_segments(folder: Path, numbers: list[int]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
-from yamcs_archive.storage.disk.log_files import read_end, read_segment, segment_numbers
+from yamcs_archive.storage.disk.log_files import holds, read_end, read_segment, segment_numbers
 from yamcs_archive.storage.format.log_records import LogRecord, decode_payload
 from yamcs_archive.storage.format.log_segments import (
     HEADER_BYTES,
@@ -94,11 +94,12 @@ def readable_log(
     """Return the records after a checkpoint that can be read, and what cannot.
 
     ``archive``: the first bytes of the lineage, which each segment must name; None: that is not known.
-    ``acknowledged``: what lies beyond the acknowledged end is not looked at, unless that is not known.
+    ``acknowledged``: what lies beyond the acknowledged end is not looked at, if that holds.
     """
     damage: list[LogDamage] = []
     try:
         end = read_end(folder)
+        acknowledged = acknowledged and holds(end)
         parts = _parts(folder, checkpoint.last, archive, end, damage, acknowledged=acknowledged)
     except OSError as error:
         damage.append(LogDamage("the log", str(error)))

@@ -2,11 +2,13 @@
 its own.
 
 1. A view is made for the checkpoint that a read transaction sees. If the log does not begin there any more,
-   there is no view: the reader begins a new transaction, which sees a later checkpoint.
+   or does not reach the acknowledged end, there is no view: the reader begins a new transaction, which sees a
+   later checkpoint.
 2. What was read before is kept while the checkpoint is the same; only new records are read.
-3. The acknowledged end holds while somebody writes. Else it may be an older one, after a power cut: then all
-   valid records are shown, as a writer will find them.
+3. The acknowledged end holds until the machine starts anew. One from before may be older than what was
+   acknowledged: then all valid records are shown, as a writer will find them.
 4. Of a damaged log, a reader that asks for it gets every record that is valid by itself.
+5. A table whose extension did not end, by an interrupt or an error, is never used again.
 """
 
 from __future__ import annotations
@@ -18,14 +20,20 @@ from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.file_system import os_errors_translated
-from yamcs_archive.storage.disk.log_chain import LogGoneError, reaches_beyond, read_log
-from yamcs_archive.storage.disk.log_files import read_end, read_segment
+from yamcs_archive.storage.disk.log_chain import LogGoneError, read_log
+from yamcs_archive.storage.disk.log_files import holds, read_end, read_segment, stamp_of_segments
 from yamcs_archive.storage.disk.log_readable import LogDamage, readable_log
-from yamcs_archive.storage.disk.writer_lock import has_other_writer
 from yamcs_archive.storage.format.log_records import decode_payload
 from yamcs_archive.storage.format.log_segments import NOWHERE, LogEnd, Place, records_from
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
-from yamcs_archive.storage.young.views import CarriedGoneError, LeftOut, MemoryTables, YoungView, view_of_some
+from yamcs_archive.storage.young.views import (
+    CarriedGoneError,
+    CommitsGoneError,
+    LeftOut,
+    MemoryTables,
+    YoungView,
+    view_of_some,
+)
 
 
 class _State(NamedTuple):
@@ -34,7 +42,7 @@ class _State(NamedTuple):
     folder: Path
     checkpoint: Checkpoint
     end: LogEnd | None
-    beside_writer: bool
+    segments: object
 
 
 class LogTail:
@@ -44,22 +52,22 @@ class LogTail:
         """``folder`` returns the folder of the generation in use, ``archive`` what its segments must name."""
         self._folder_of, self._archive_of = folder, archive
         self._lock = threading.Lock()
-        self._folder: Path | None = None
+        self._known: object = None  # what the tables were read from; None: they must not be used
         self._end: LogEnd | None = None
         self._place: Place = NOWHERE
-        self._checkpoint = NO_CHECKPOINT
         self._tables = MemoryTables(NO_CHECKPOINT)
-        self._gone: Checkpoint | None = None  # the checkpoint after which records were missing
         self._readable: tuple[_State, YoungView, list[LogDamage]] | None = None
 
-    def view(self, checkpoint: Checkpoint, left_out: LeftOut | None = None) -> YoungView | None:
+    def view(
+        self, checkpoint: Checkpoint, left_out: LeftOut | None = None, *, again: bool = True
+    ) -> YoungView | None:
         """Return what follows a checkpoint; where the log is damaged, what can be read of it.
 
         ``left_out`` is called for each damage then; without it DamagedError is raised. Raises
         UnavailableError.
         """
         try:
-            return self._view(checkpoint)
+            return self._view(checkpoint, again=again)
         except DamagedError as error:
             if left_out is None:
                 raise
@@ -71,46 +79,43 @@ class LogTail:
     def _readable_view(self, checkpoint: Checkpoint) -> tuple[YoungView, list[DamagedError]]:
         folder = self._folder_of()
         with self._lock, os_errors_translated(folder):
-            end, beside_writer = read_end(folder), has_other_writer(folder.parent.parent)
-            state = _State(folder, checkpoint, end, beside_writer)
+            state = _State(folder, checkpoint, read_end(folder), stamp_of_segments(folder))
             if self._readable is None or self._readable[0] != state:
-                found = readable_log(folder, checkpoint, self._archive_of(), acknowledged=beside_writer)
+                found = readable_log(folder, checkpoint, self._archive_of(), acknowledged=True)
                 self._readable = state, view_of_some(found.records, found.carrying), found.damage
             _, view, damage = self._readable
         return view, [each.error for each in damage]
 
-    def _view(self, checkpoint: Checkpoint) -> YoungView | None:
+    def _view(self, checkpoint: Checkpoint, *, again: bool) -> YoungView | None:
         folder = self._folder_of()
         with self._lock:
             try:
                 with os_errors_translated(folder):
                     self._read(folder, checkpoint)
-            except (LogGoneError, CarriedGoneError):
-                self._folder = None
-                if self._gone == checkpoint:  # not removed after a checkpoint: LMDB would have a later one
+            except (LogGoneError, CarriedGoneError, CommitsGoneError):
+                if not again:  # not removed after a checkpoint: LMDB would have a later one
                     raise
-                self._gone = checkpoint
                 return None
-            self._gone = None
             return self._tables.view(checkpoint)
 
     def _read(self, folder: Path, checkpoint: Checkpoint) -> None:
         end = read_end(folder)
-        if end is not None and reaches_beyond(folder, end) and not has_other_writer(folder.parent.parent):
-            end = None
-        if folder == self._folder and checkpoint.last == self._checkpoint.last and end is not None:
-            if end != self._end and self._continues(folder, end):
-                self._end = end
-            if end == self._end and self._tables.carry_up_to(checkpoint.carried):
-                self._checkpoint = checkpoint
-                return
-        self._folder = None  # until this has ended
-        found = read_log(folder, checkpoint.last, self._archive_of(), acknowledged=end is not None)
+        # An end that holds changes with each record. Else nobody has written since the machine started.
+        seen = folder, checkpoint.last, None if holds(end) else (end, stamp_of_segments(folder))
+        known, self._known = self._known, None  # until this has ended
+        if (
+            seen == known
+            and (end == self._end or (end is not None and self._continues(folder, end)))
+            and self._tables.carry_up_to(checkpoint.carried)
+        ):
+            self._known = seen
+            return
+        found = read_log(folder, checkpoint.last, self._archive_of(), acknowledged=True)
         records = (decode_payload(record.sequence, record.payload) for record in found.records)
         self._tables = MemoryTables(checkpoint, records)
-        self._checkpoint, self._place, self._end = checkpoint, found.place, end
-        if end is None or end.sequence == found.sequence:
-            self._folder = folder
+        self._place, self._end = found.place, found.end
+        if holds(found.end) == holds(end):
+            self._known = seen
 
     def _continues(self, folder: Path, end: LogEnd) -> bool:
         """Read the new records of the same segment; False if the end is in another one, or does not fit."""
@@ -125,4 +130,5 @@ class LogTail:
         for record in records_from(data, place._replace(offset=0), first, len(data)):
             self._tables.add(decode_payload(record.sequence, record.payload))
             self._place = record.after._replace(offset=place.offset + record.after.offset)
+        self._end = end
         return self._place.offset == end.offset

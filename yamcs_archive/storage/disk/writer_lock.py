@@ -11,7 +11,6 @@ import fcntl
 import io
 import os
 import socket
-import struct
 import threading
 import time
 import weakref
@@ -112,31 +111,6 @@ class WriterLock:
     def __del__(self) -> None:
         if self._file is not None:
             self._file.close()  # otherwise Python closes it with a ResourceWarning
-
-
-_FLOCK = struct.Struct("@hhqqi")
-"""Linux's ``struct flock``: type, whence, start, length, process."""
-
-
-def has_other_writer(directory: Path) -> bool:
-    """Return whether another process has the writer's lock; nothing is locked. Raises OSError.
-
-    True as well where that cannot be told, because this user may not read the lock's file.
-    """
-    with _locks_guard:
-        known = _locks.get(identity_of(directory))
-        if known is not None and known() is not None:
-            return False  # it is this process, whose lock would go if the file were opened and closed here
-        try:
-            file = io.FileIO(directory / _LOCK, "r")
-        except FileNotFoundError:
-            return False
-        except PermissionError:
-            return True
-        with file:
-            asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-            kind, *_ = _FLOCK.unpack(fcntl.fcntl(file, fcntl.F_GETLK, asked))
-        return bool(kind != fcntl.F_UNLCK)
 
 
 class WritersExcluded:

@@ -30,8 +30,8 @@ FRAME_BYTES = _FRAME.size
 _ALIGNED = 8
 ARCHIVE_BYTES = 8
 """The first bytes of the lineage, by which a segment of another archive is known."""
-_END = struct.Struct(">QIIQ4xI")
-_END_HEAD = struct.Struct(">QIIQ4x")
+_END = struct.Struct(">QIIQII")
+_END_HEAD = struct.Struct(">QIIQI")
 _PADDING = tuple(bytes(count) for count in range(_ALIGNED))
 END_BYTES = _END.size
 """Bytes of the acknowledged end."""
@@ -195,12 +195,14 @@ class LogEnd(NamedTuple):
     """Behind the last acknowledged record."""
     sequence: int
     """That record's number."""
+    boot: int
+    """The start of the machine in which it was written: after another one it may be an older end."""
 
     def encode(self) -> bytes:
         """Return its bytes.
 
-        >>> decode_end(LogEnd(1, 7, 96, 3).encode())
-        LogEnd(number=1, epoch=7, offset=96, sequence=3)
+        >>> decode_end(LogEnd(1, 7, 96, 3, 5).encode())
+        LogEnd(number=1, epoch=7, offset=96, sequence=3, boot=5)
         """
         head = _END_HEAD.pack(*self)
         return head + _CHECKSUM.pack(crc32(head))

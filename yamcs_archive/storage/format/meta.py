@@ -37,9 +37,14 @@ class Checkpoint(NamedTuple):
     """LMDB has the content of the records up to this one."""
     carried: int
     """The record with the events of those before that are not in blocks yet; 0: all are."""
+    commit: int = -1
+    """The number of the newest commit that LMDB has, so that the next one is the first of the log; -1: it was
+    not counted. Bulk passes the log by: only this tells two states of LMDB before and after it apart."""
 
 
 NO_CHECKPOINT = Checkpoint(0, 0)
+NEW_CHECKPOINT = Checkpoint(0, 0, 0)
+"""That of a new instance."""
 
 
 class Meta(NamedTuple):
@@ -80,8 +85,8 @@ def encode_mirrored(mirrored: MirrorState) -> Pair:
 def encode_checkpoint(checkpoint: Checkpoint) -> Pair:
     """Return the pair to put when LMDB has other records of the log.
 
-    >>> decode_checkpoint(encode_checkpoint(Checkpoint(7, 9))[1])
-    Checkpoint(last=7, carried=9)
+    >>> decode_checkpoint(encode_checkpoint(Checkpoint(7, 9, 4))[1])
+    Checkpoint(last=7, carried=9, commit=4)
     """
     return _pair("checkpoint", checkpoint)
 

@@ -49,7 +49,7 @@ from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import RequestExpiry
 from yamcs_archive.storage.write.writer import Writer
 from yamcs_archive.storage.young.budget import BUDGET
-from yamcs_archive.storage.young.memory_table import MemoryTable
+from yamcs_archive.storage.young.memory_table import MemoryTable, is_full
 
 _log = logging.getLogger(__name__)
 _LOOK_S = 1.0
@@ -224,7 +224,9 @@ class Maintenance:
         tables = self._writer.tables
         resting = self._seen[1] <= now - self._options.rest_age_us
         with self._lock:
-            if tables.frozen is None and BUDGET.is_due(tables):
+            # After a failure, and at an opening, a full table is not frozen.
+            full = is_full(tables.growing, self._options.table_events_max)
+            if tables.frozen is None and (full or BUDGET.is_due(tables)):
                 self._writer.freeze()
             if tables.frozen is not None:
                 self._waits_since = now if self._waits_since is None else self._waits_since

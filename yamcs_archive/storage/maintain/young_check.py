@@ -48,8 +48,7 @@ def check_young(environment: Environment, faults: Faults) -> None:
     _check_rows_left(environment, faults)
     tries_left = _TRIES
     while True:
-        beside_writer = environment.has_writer()
-        error = _first_damage(stored, acknowledged=beside_writer)
+        error = _first_damage(stored)
         if error is None:
             return
         before, stored = stored, _stored(environment) or stored
@@ -58,7 +57,7 @@ def check_young(environment: Environment, faults: Faults) -> None:
         if not tries_left:
             break
     with os_errors_translated(stored.folder):
-        found = readable_log(stored.folder, stored.checkpoint, stored.archive, acknowledged=beside_writer)
+        found = readable_log(stored.folder, stored.checkpoint, stored.archive, acknowledged=True)
     for damage in found.damage or [LogDamage(error.where, error.reason)]:
         lost = found.commits_of(damage, stored.head)
         faults.are_events_missing = True
@@ -86,12 +85,12 @@ def _stored(environment: Environment) -> _Stored | None:
         return _Stored(environment.path, checkpoint, environment.archive(transaction), head)
 
 
-def _first_damage(stored: _Stored, *, acknowledged: bool) -> DamagedError | None:
+def _first_damage(stored: _Stored) -> DamagedError | None:
     """Read the log as a reader does; return what it would raise."""
     folder, checkpoint, archive, _ = stored
     try:
         with os_errors_translated(folder):
-            found = read_log(folder, checkpoint.last, archive, acknowledged=acknowledged)
+            found = read_log(folder, checkpoint.last, archive, acknowledged=True)
         records = (decode_payload(record.sequence, record.payload) for record in found.records)
         MemoryTables(checkpoint, records)
     except DamagedError as error:

@@ -178,10 +178,10 @@ def _packs(records: Sequence[CommitRecord]) -> Iterator[list[CommitRecord]]:
         yield pack
 
 
-def put(image: TableImage, carried: int, stored: WriteTransaction) -> bool:
+def put(image: TableImage, checkpoint: Checkpoint, stored: WriteTransaction) -> bool:
     """Store what tables have, in the writer's transaction; False if it is stale: then it must be aborted.
 
-    ``carried`` is the number of the record that carries what is left, or 0.
+    ``checkpoint`` says what LMDB has after it.
     """
     failpoint("checkpoint-begun")
     if not put_steps(image.steps, stored):
@@ -191,6 +191,6 @@ def put(image: TableImage, carried: int, stored: WriteTransaction) -> bool:
         stored.put_commits(record)
     stored.put_pairs("sources", [encode_source(name, state) for name, state in image.sources.items()])
     stored.put_pairs("requests", image.requests)
-    stored.put_pairs("meta", [*image.facts, encode_checkpoint(Checkpoint(image.last, carried))])
+    stored.put_pairs("meta", [*image.facts, encode_checkpoint(checkpoint)])
     failpoint("checkpoint-put")
     return True

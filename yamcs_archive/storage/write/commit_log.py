@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from yamcs_archive.errors import UnavailableError
+from yamcs_archive.storage.disk.boot import this_boot
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.log_chain import read_log
 from yamcs_archive.storage.disk.log_files import (
@@ -59,6 +60,7 @@ class CommitLog:
         self._folder, self._archive = folder, archive
         self._file: SegmentFile | None = None
         self._end: EndFile | None = None
+        self._published = False  # True once other processes can know what is acknowledged
         self._place = NOWHERE
         self._numbers: list[int] = []  # of the segments that have records after the checkpoint
         self._newest = 0  # the greatest number that a segment had
@@ -89,13 +91,15 @@ class CommitLog:
             found.records[-1] = doubtful
         end = read_end(self._folder)
         self._newest = max([0 if end is None else end.number, self._newest, *found.present])
-        self._end = EndFile(self._folder)
         self._place, self._numbers = found.link, list(found.kept)
         self.sequence = found.sequence
         if doubtful is not None:
             self._carry(doubtful)
-        self._publish()
-        remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
+        # Where there is no end, readers need none before something is appended: a full medium may be opened.
+        with suppress(*((OSError,) if end is None else ())):
+            self._publish()
+        with suppress(OSError):  # they are no part of the log
+            remove_segments(self._folder, [n for n in found.present if n not in self._numbers])
         return (decode_payload(record.sequence, record.payload) for record in found.records)
 
     def _carry(self, doubtful: Framed) -> None:
@@ -119,6 +123,8 @@ class CommitLog:
         file = self._file
         if file is None or stop > file.ready_bytes:
             with os_errors_translated(self._folder):
+                if not self._published:
+                    self._publish()
                 if file is None or self._place.offset + size > SEGMENT_BYTES_MAX:
                     file, header = self._next_segment(len(payload))
                 else:
@@ -163,9 +169,11 @@ class CommitLog:
         self._publish()
 
     def _publish(self) -> None:
-        if self._end is not None:
-            place = self._place
-            self._end.write(LogEnd(place.number, place.epoch, place.offset, self.sequence))
+        if self._end is None:
+            self._end = EndFile(self._folder)
+        place = self._place
+        self._end.write(LogEnd(place.number, place.epoch, place.offset, self.sequence, this_boot()))
+        self._published = True
 
     def roll(self) -> list[int]:
         """Let the next record begin a new segment; return the numbers of those before it."""
@@ -196,3 +204,4 @@ class CommitLog:
         if self._end is not None:
             self._end.close()
             self._end = None
+        self._published = False

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import NamedTuple
 
 import lmdb
@@ -60,6 +60,7 @@ from yamcs_archive.storage.write.placement import place, put_run
 from yamcs_archive.storage.write.plain_append import PLAIN_EVENTS_MAX, Plain, plain_append
 from yamcs_archive.storage.write.rows_of_version_1 import move_rows
 from yamcs_archive.storage.write.stored_events import StoredEvents
+from yamcs_archive.storage.write.submissions import copied
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.write_counts import WriteCounts, late_in
 from yamcs_archive.storage.write.writer_cache import WriterCache
@@ -70,6 +71,8 @@ from yamcs_archive.storage.young.views import MemoryTables
 _SOURCES_CACHED_MAX = 65_536
 """Source states in memory, some 15 MB. Beyond it those that are on the medium are dropped, and read again
 when needed. If as many are ahead of the medium, by counts of refusals, these are written without an event."""
+_TRY_AGAIN_S = 1.0
+"""After full tables could not be put into LMDB, for how long appends are refused without another try."""
 
 
 class Batch(NamedTuple):
@@ -138,13 +141,23 @@ class Committer:
         self._stale = False  # after a failure: the environment must be opened anew first
         self._is_absent = False  # after a failure: readers were shown that the record in doubt is not there
         self._attempting = False  # stays True after an interrupt, which may come between any two steps
+        self._no_room: tuple[float, ArchiveError] | None = None  # when the tables could not be put, and why
         self._cache = WriterCache()
         self._log = CommitLog(environment.path)
         self.tables = MemoryTables(NO_CHECKPOINT)
+        self._checkpoint = NO_CHECKPOINT
         self._damage = Damage()
         self.counts = WriteCounts()
-        self._load()
-        self._move_rows()
+        try:
+            self._load()
+            self._move_rows()
+        except BaseException:
+            self.close_files()
+            raise
+
+    def close_files(self) -> None:
+        """Close the log, and nothing else."""
+        self._log.close()
 
     @property
     def head(self) -> int:
@@ -295,9 +308,12 @@ class Committer:
         """Store what tables have; then remove the segments that they were in."""
         try:
             carried = self._carry(image)
-            number = 0 if carried is None else carried.last
-            if not self.run_in_transaction(lambda stored: put(image, number, stored)):
+            newest = image.commits[-1].last if image.commits else self._checkpoint.commit
+            checkpoint = Checkpoint(image.last, 0 if carried is None else carried.last, newest)
+            self.tables.about_to_store(checkpoint, carried)
+            if not self.run_in_transaction(lambda stored: put(image, checkpoint, stored)):
                 return False
+            self._checkpoint = checkpoint
         except BaseException as error:
             self.invalidate()  # it may be stored
             if isinstance(error, LogWriteError):  # nothing of a caller's was in that record
@@ -327,12 +343,20 @@ class Committer:
 
     def _make_room(self, *, alone: bool = False) -> None:
         """Put tables into LMDB, if both are full: whoever should have done it was too slow, or is not
-        there.
+        there. While that fails, nothing is appended: memory is bounded.
         """
-        if self.tables.frozen is not None and is_full(self.tables.growing, self._options.table_events_max):
-            if alone:
-                raise HandOver
+        if not self.tables.are_full(self._options.table_events_max):
+            return
+        if alone:
+            raise HandOver
+        if self._no_room is not None and monotonic() < self._no_room[0] + _TRY_AGAIN_S:
+            raise copied(self._no_room[1])
+        try:
             self.checkpoint_all(self._options.late_events_max)
+        except (lmdb.Error, ArchiveError) as error:
+            reason = archive_error(error, self._environment.path) if isinstance(error, lmdb.Error) else error
+            self._no_room = monotonic(), reason
+            raise reason from error
 
     def run_with_everything(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
         """Run something in a transaction after all that is young was put into LMDB; see
@@ -411,7 +435,7 @@ class Committer:
         environment = self._environment
         self._log.close()
         with environment.read() as transaction:
-            checkpoint = environment.checkpoint(transaction) or NO_CHECKPOINT
+            self._checkpoint = checkpoint = environment.checkpoint(transaction) or NO_CHECKPOINT
             archive = environment.archive(transaction)
         self._log = CommitLog(environment.path, archive)
         tables = MemoryTables(checkpoint, self._log.recover(checkpoint.last, drop_doubtful=self._is_absent))
@@ -556,6 +580,8 @@ class Committer:
             self._log_record(groups, commit.number, LogRecord(record.sequence, (), carried=carried))
             failpoint("bulk-carried")
         parts = [events.cut(run.start, run.stop) for run in large]
+        named = self._checkpoint.carried if carried is None else record.sequence
+        checkpoint = self._checkpoint._replace(carried=named, commit=commit.number)
         while True:
             transaction = self._environment.lmdb.begin(write=True)
             try:
@@ -563,9 +589,7 @@ class Committer:
                 for part in parts:
                     self._put_run(part, stored)
                 self._put_record(record, stored)
-                if carried is not None:
-                    checkpoint = Checkpoint(self.tables.growing.after, record.sequence)
-                    stored.put_pairs("meta", [encode_checkpoint(checkpoint)])
+                stored.put_pairs("meta", [encode_checkpoint(checkpoint)])
                 failpoint("bulk-before-commit")
                 transaction.commit()
             except lmdb.MapFullError:
@@ -582,6 +606,7 @@ class Committer:
             finally:
                 transaction.abort()  # does nothing after a commit
             self._environment.grow()
+        self._checkpoint = checkpoint
         try:
             failpoint("after-commit")
             if carried is not None:

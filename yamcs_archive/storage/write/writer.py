@@ -85,7 +85,11 @@ class Writer:
         self._work_came = Signal()  # wakes the writer's thread
         self._room = Bell()  # rings when there may be room in the queue
         self._thread = threading.Thread(target=self._run, name=f"archive-writer-{name}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            self._committer.close_files()
+            raise
 
     def submit(
         self, columns: Columns[int], answer: Callable[[Outcome], T], asked: RequestIds | None = None

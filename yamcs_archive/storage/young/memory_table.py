@@ -56,6 +56,8 @@ class MemoryTable:
         """``after`` is the sequence number of the record before the table's first one."""
         self.after = after
         self.extent = Extent(0, 0, after)
+        self.begun = after
+        """The number of the last record of which anything may be here."""
         self.size_bytes = 0
         self.segments: list[int] = []
         """The numbers of the log's segments that have its records, once no more are added."""
@@ -89,6 +91,7 @@ class MemoryTable:
     def add_carried(self, number: int, carried: Carried) -> None:
         """Add the events that record ``number`` carries to those of an earlier one."""
         count = self.extent.events
+        self.begun = number
         self.size_bytes += self._add(LoggedCommit(0, 0, carried.events, ()), count, carried.commits)
         self.extent = Extent(count + carried.events.size, 0, number)
 
@@ -112,6 +115,7 @@ class MemoryTable:
         events, commits, last = self.extent
         if record.sequence != last + 1:
             raise AssertionError(f"record {record.sequence} after {last}")
+        self.begun = record.sequence
         size_bytes, sources = self.size_bytes, len(self.sources)
         for commit in record.commits:
             added = commit.events

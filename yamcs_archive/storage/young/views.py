@@ -21,12 +21,13 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors, int64s
+from yamcs_archive.limits import TABLE_BYTES_MAX
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.keys import TIME_BYTES
 from yamcs_archive.storage.format.log_records import Carried, LogRecord
-from yamcs_archive.storage.format.meta import Checkpoint
+from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.young.memory_table import Extent, MemoryTable
+from yamcs_archive.storage.young.memory_table import Extent, MemoryTable, is_full
 
 _TAIL_BYTES = 5
 LeftOut = Callable[[DamagedError], None]
@@ -113,6 +114,11 @@ class YoungView(NamedTuple):
     def events(self) -> int:
         """The number of events."""
         return sum([extent.events for _, extent in self.parts])
+
+    @property
+    def is_newest(self) -> bool:
+        """True if what was taken of it until now, sources and requests too, has no later record."""
+        return all(table.begun == extent.last for table, extent in self.parts)
 
     @property
     def uncounted(self) -> int:
@@ -215,13 +221,21 @@ class CarriedGoneError(DamagedError):
     """The record with carried events is missing: a later checkpoint has other ones, or they are lost."""
 
 
+class CommitsGoneError(DamagedError):
+    """Commits are missing between two records: a later checkpoint, and bulk after it, has them."""
+
+
 class YoungSource(Protocol):
     """Where a reader gets a view from."""
 
-    def view(self, checkpoint: Checkpoint, left_out: LeftOut | None = None) -> YoungView | None:
+    def view(
+        self, checkpoint: Checkpoint, left_out: LeftOut | None = None, *, again: bool = True
+    ) -> YoungView | None:
         """Return what follows a checkpoint; None if the reader must begin a new transaction.
 
-        ``left_out`` is called for what is damaged; without it that is an error.
+        ``left_out`` is called for what is damaged; without it that is an error. Without ``again`` new
+        transactions have shown the same checkpoint: records that are missing are damage then, and not those
+        that a later one has put into LMDB.
         """
 
 
@@ -264,6 +278,7 @@ class MemoryTables:
             None,
             (MemoryTable(checkpoint.last),),
         )
+        self._next: tuple[Checkpoint, MemoryTable | None] = checkpoint, None
         self._read = 0  # the newest commit that was read, once there is one
         self._unnamed: dict[int, Carried] = {}  # what records carry that no checkpoint has named yet
         for record in records:
@@ -275,12 +290,12 @@ class MemoryTables:
     def add(self, record: LogRecord) -> None:
         """Add a record that was read. What it carries is seen only after :meth:`carry_up_to`.
 
-        Raises DamagedError unless its commits continue those before.
+        Raises CommitsGoneError unless its commits continue those before.
         """
         for commit in record.commits:
             if self._read not in (0, commit.number - 1):
                 reason = f"it has commit {commit.number}, and {self._read + 1} was to follow"
-                raise DamagedError(f"record {record.sequence} of the log", reason)
+                raise CommitsGoneError(f"record {record.sequence} of the log", reason)
             self._read = commit.number
         self.growing.add(record)
         if record.carried is not None:
@@ -347,6 +362,15 @@ class MemoryTables:
         carried, tables = self._state
         return carried is not None or any(table.last > table.after for table in tables)
 
+    def are_full(self, events_max: int) -> bool:
+        """Return whether no more events may be added before some are put into LMDB."""
+        tables = self._state[1]
+        if len(tables) > 1 and is_full(tables[-1], events_max):
+            return True
+        # After a failed checkpoint what was in two tables is in one.
+        events, size_bytes = sum([each.events for each in tables]), sum([each.size_bytes for each in tables])
+        return events >= 2 * events_max or size_bytes >= 2 * TABLE_BYTES_MAX
+
     @property
     def count(self) -> int:
         """The number of young events."""
@@ -359,6 +383,10 @@ class MemoryTables:
         self._state = carried, (*tables, MemoryTable(full.last))
         return full
 
+    def about_to_store(self, checkpoint: Checkpoint, carried: MemoryTable | None) -> None:
+        """Take note that LMDB may be at a checkpoint at any moment, with ``carried`` left out."""
+        self._next = checkpoint, carried
+
     def stored(self, last: int, carried: MemoryTable | None) -> list[MemoryTable]:
         """Drop the frozen tables of which LMDB has all records, up to ``last``, and return them.
 
@@ -368,16 +396,30 @@ class MemoryTables:
         self._state = carried, (*(table for table in frozen if table.last > last), growing)
         return [table for table in frozen if table.last <= last]
 
-    def view(self, checkpoint: Checkpoint, _left_out: LeftOut | None = None) -> YoungView | None:
+    def view(
+        self,
+        checkpoint: Checkpoint,
+        _left_out: LeftOut | None = None,
+        *,
+        again: bool = True,  # noqa: ARG002  # they come to fit in any case
+    ) -> YoungView | None:
         """Return what follows a checkpoint."""
         carried, tables = self._state
+        if checkpoint.carried != (0 if carried is None else carried.last):
+            # It may be in LMDB a moment before it is known to be, or for longer if that cannot be found out.
+            coming, carried = self._next
+            if coming != checkpoint:
+                return None
         before = () if carried is None else ((carried, carried.extent),)
         if checkpoint.carried != (before[0][1].last if before else 0):
-            return None
+            return None  # more are carried by now
         for at, table in enumerate(tables):
             if table.after == checkpoint.last:
                 # The newest first: a record that comes meanwhile is then in no view without the one before
                 # it.
-                parts = [(each, each.extent) for each in reversed(tables[at:])]
-                return YoungView((*before, *parts[::-1]))
+                parts = [(each, each.extent) for each in reversed(tables[at:])][::-1]
+                first = next((each.first_commit for each, extent in parts if extent.commits), None)
+                if first is not None and checkpoint.commit not in (first - 1, NO_CHECKPOINT.commit):
+                    return None  # commits between them have passed the log by
+                return YoungView((*before, *parts))
         return YoungView(before) if tables[-1].last == checkpoint.last else None
