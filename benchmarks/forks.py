@@ -6,6 +6,7 @@ import faulthandler
 import os
 import select
 import signal
+import time
 import traceback
 from collections.abc import Callable
 from typing import NamedTuple, NoReturn, TypeVar
@@ -13,8 +14,8 @@ from typing import NamedTuple, NoReturn, TypeVar
 import msgspec
 
 T = TypeVar("T")
-_TELL_S = 5.0
-"""How long before its end a fork prints where it is."""
+_TELL_S = 1.0
+"""How long a fork that has not ended in time may take to print where it is."""
 
 
 class Died(NamedTuple):
@@ -47,14 +48,15 @@ def in_fork(call: Callable[[], T], form: type[T], wait_s: float) -> T | Raised |
     child = os.fork()
     if not child:
         os.close(reading)
-        if wait_s > _TELL_S:
-            faulthandler.dump_traceback_later(wait_s - _TELL_S)  # where it does not end
+        faulthandler.register(signal.SIGUSR1)
         _tell(call, writing)
     os.close(writing)
     told, killed = bytearray(), False
     try:
         while True:
             if not select.select([reading], [], [], wait_s)[0]:
+                os.kill(child, signal.SIGUSR1)
+                time.sleep(_TELL_S)
                 os.kill(child, signal.SIGKILL)
                 killed = True
                 break

@@ -102,15 +102,20 @@ def test_an_archive_writes_only_what_the_model_knows_and_its_head_within_a_secto
 def test_what_a_reopened_archive_shows_is_on_the_medium_already(
     tmp_path: Path, library: Path, undisturbed: tuple[str, list[Entry]], fails: bool
 ) -> None:
-    """The process before died in the write of LMDB's head, which only the page cache may have got.
+    """The process before died in the sync of a record of the log, which only the page cache may have got.
 
-    What the next process finds there it shows, and acknowledges again as a duplicate. If the write has
-    failed, no later sync brings it to the medium: the system takes the page for written.
+    What the next process finds there it shows, and acknowledges again as a duplicate. If the sync has failed,
+    no later one brings the record to the medium: the system takes the page for written.
     """
     _, whole = undisturbed
-    heads = [whole[at + 2].op == "M" for at, entry in enumerate(whole) if entry.op == "D"]
-    nth = next(nth for nth, acknowledges in enumerate(heads, 1) if acknowledges and nth > 12)
-    root, whole = recorded(library, tmp_path, {0: (30, f"D{nth}"), 1: (0, "")})
+    log = {entry.descriptor for entry in whole if entry.op == "O" and b"/log-" in entry.text}
+    syncs = [(at, entry) for at, entry in enumerate(whole) if entry.op == "S"]
+    nth = next(
+        nth
+        for nth, (at, sync) in enumerate(syncs, 1)
+        if nth > 12 and sync.descriptor in log and [each.op for each in whole[at + 1 : at + 3]] == ["W", "M"]
+    )
+    root, whole = recorded(library, tmp_path, {0: (30, f"S{nth}"), 1: (0, "")})
     again = [at for at, entry in enumerate(whole) if entry.op == "B"][1]
     if fails:
         whole, lost = without_failed(whole)
@@ -136,7 +141,7 @@ def test_a_compaction_lasts_before_the_old_generation_goes(
     renamed = [
         at for at, entry in enumerate(whole) if entry.op == "R" and entry.more.endswith(b"/sim/CURRENT")
     ]
-    gone = max(at for at, entry in enumerate(whole) if entry.op == "U" and b"gen-" in entry.text)
+    gone = max(at for at, entry in enumerate(whole) if entry.op == "U" and b".old/data" in entry.text)
     begin = max(at for at in renamed if at < gone)
     assert 0 < gone - begin < 40
     walk, rng = Walk(root), Random(1)
