@@ -669,7 +669,15 @@ class Committer:
             above = table.greatest
             if above is not None and above > greatest:
                 greatest = above
-        return plain_append(batch.submitted[0], self._sources.get, greatest, self._horizon)
+        return plain_append(batch.submitted[0], self._known_state, greatest, self._horizon)
+
+    def _known_state(self, source: str) -> SourceState:
+        """Return the present state of a source."""
+        known = self._sources.get(source)
+        if known is None:
+            with LazyRead(self._environment) as read:
+                known = self._sources[source] = self._stored(read).source(source)
+        return known
 
     def _prepared(self, batches: Sequence[Batch], stored: StoredEvents) -> Prepared:
         """Decide the outcomes of batches, each as if those before it were stored."""

@@ -217,9 +217,9 @@ def _checked(columns: Columns[int | None], clock: Clock, *, bare: bool = False) 
             and all_of(columns.severity, Severity)
             # A set keeps one of several equal texts; the others may be of another type.
             and all_of(columns.source, str)
-            and all(is_text(source, SOURCE_BYTES_MAX) for source in sources)
-            and all(is_text(kind, _PLAIN_ATTACHED_MAX) for kind in _exact_texts(columns.type))
-            and (bare or all(is_text(user, _PLAIN_ATTACHED_MAX) for user in _exact_texts(columns.created_by)))
+            and _are_texts(sources, SOURCE_BYTES_MAX)
+            and _are_texts(_exact_texts(columns.type), _PLAIN_ATTACHED_MAX)
+            and (bare or _are_texts(_exact_texts(columns.created_by), _PLAIN_ATTACHED_MAX))
             and all(validate(Event(*(column[at] for column in columns))) for at in attached)  # type: ignore[arg-type]  # each of its own kind
         )
         if attached:  # copies, because the caller must not change checked values
@@ -275,6 +275,16 @@ def are_messages(column: list[Any]) -> bool:
     except UnicodeEncodeError:  # a lone surrogate
         return False
     return True
+
+
+def _are_texts(values: set[str], bytes_max: int) -> bool:
+    """Return whether :func:`is_text` holds for each of some texts, which nearly all are plain ASCII."""
+    if not values:
+        return True
+    together = "".join(values)
+    if together.isascii() and "\0" not in together and max(map(len, values)) * _UTF8_BYTES_MAX <= bytes_max:
+        return True
+    return all(is_text(value, bytes_max) for value in values)
 
 
 def is_text(value: object, bytes_max: int) -> bool:

@@ -27,7 +27,14 @@ from yamcs_archive.event import SEVERITIES, Severity
 from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
-from yamcs_archive.storage.format.keys import Key, Keys, decode_key, encode_indexed_key, encode_key
+from yamcs_archive.storage.format.keys import (
+    Key,
+    Keys,
+    decode_key,
+    encode_indexed_key,
+    encode_key,
+    encode_keys,
+)
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.source_states import SourceState
 
@@ -38,6 +45,8 @@ _SOURCE_BYTES = 400
 _SORTED_SHARE = 128
 """Fewer keys than 1 for 128 that are held are put in their places one by one; for more, all are sorted."""
 _INDEX_BYTES = 4
+_VECTOR_EVENTS_MIN = 40
+"""Fewest events whose keys are encoded as vectors."""
 
 
 class Extent(NamedTuple):
@@ -143,9 +152,9 @@ class MemoryTable:
             entries = Keys.of(events).encoded(np.arange(count, count + events.size))
             self._add_vectors(events)
         else:
-            entries = [encode_indexed_key(*key, index) for index, key in enumerate(events.keys(), count)]
-            self._times.extend(events.generation_time)
             numbers: Any = events.seq_number
+            entries = _entries(events.generation_time, events.source, numbers, count)
+            self._times.extend(events.generation_time)
             self._numbers.extend(numbers)
             self._received.extend(events.reception_time)
             self._severities += bytes(events.severity)
@@ -371,6 +380,14 @@ class MemoryTable:
 def is_full(table: MemoryTable, events_max: int) -> bool:
     """Return whether a table is to be put into blocks."""
     return table.events >= events_max or table.size_bytes >= TABLE_BYTES_MAX
+
+
+def _entries(times: Sequence[int], sources: list[str], numbers: Sequence[int], first: int) -> list[bytes]:
+    """Return the entries of events, whose indexes rise from ``first`` on."""
+    if len(sources) < _VECTOR_EVENTS_MIN:
+        return list(map(encode_indexed_key, times, sources, numbers, range(first, first + len(sources))))
+    indexes = np.arange(first, first + len(sources))
+    return encode_keys(int64s(times), [source.encode() for source in sources], int64s(numbers), indexes)
 
 
 def _rising(indexes: Sequence[int]) -> bool:
