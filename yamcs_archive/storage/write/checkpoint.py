@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -104,7 +106,8 @@ def made_from(
             left = Carried(carried, carried.commits.tolist())
         stretches = np.zeros(events.size, np.int64)
         stretches[placed.starts[1:]] = 1
-        commits = list(_packed(list(view.commits()), events, np.cumsum(stretches)))
+        pause()
+        commits = list(_packed(view, events, np.cumsum(stretches)))
     return TableImage(
         last, left, damaged, steps, commits, sources, list(requests.items()), list(facts.items())
     )
@@ -138,44 +141,48 @@ def _together(plans: Sequence[Plan]) -> Iterator[range]:
 
 
 def _packed(
-    records: Sequence[CommitRecord],
-    events: StoredVectors,
-    stretches: np.ndarray[tuple[int], np.dtype[np.int64]],
+    view: YoungView, events: StoredVectors, stretches: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> Iterator[CommitRecord]:
-    """Yield the records of neighbouring commits as one, with a run for each stretch that has events of them.
+    """Yield the records of commits, of which neighbouring ones are packed into one.
 
-    ``stretches`` has the number of the stretch of each event: between the events of a stretch no other block
-    begins, so that a run over all of them leads to few blocks in vain.
+    A packed record has a run for each stretch that has events of it; ``stretches`` has the number of each
+    event's stretch. Between the events of a stretch no other block begins, so that a run over all of them
+    leads to few blocks in vain.
     """
-    for pack in _packs(records):
-        first, last = pack[0].first, pack[-1].last
-        if len(pack) == 1:
-            yield pack[0]
+    tables = [table for table, extent in view.parts if extent.commits]
+    times: list[int] = []
+    sizes: list[int] = []
+    for table in tables:
+        more_times, more_sizes = table.commit_columns()
+        times += more_times
+        sizes += more_sizes
+    for start, stop in _packs(sizes):
+        first = tables[0].first_commit + start
+        last = first + stop - start - 1
+        if first == last and (single := view.commit(first)) is not None:
+            yield single
             continue
         own = np.flatnonzero((first <= events.commits) & (events.commits <= last))
         ends = np.flatnonzero(np.diff(stretches[own])).tolist()
         begins = [0, *(end + 1 for end in ends)]
         bounds = zip(own[begins].tolist(), own[[*ends, len(own) - 1]].tolist(), strict=True)
-        yield CommitRecord(
-            first,
-            tuple(time for record in pack for time in record.times),
-            tuple(count for record in pack for count in record.events),
-            tuple(Run(encode_key(*events.key(begin)), encode_key(*events.key(end))) for begin, end in bounds),
-        )
+        runs = [Run(encode_key(*events.key(begin)), encode_key(*events.key(end))) for begin, end in bounds]
+        yield CommitRecord(first, tuple(times[start:stop]), tuple(sizes[start:stop]), tuple(runs))
 
 
-def _packs(records: Sequence[CommitRecord]) -> Iterator[list[CommitRecord]]:
-    pack: list[CommitRecord] = []
-    events = 0
-    for record in records:
-        more = sum(record.events)
-        if pack and (len(pack) == PACK_COMMITS_MAX or events + more > PACK_EVENTS_MAX):
-            yield pack
-            pack, events = [], 0
-        pack.append(record)
-        events += more
-    if pack:
-        yield pack
+def _packs(sizes: list[int]) -> Iterator[tuple[int, int]]:
+    """Yield the bounds of each pack of commits, whose numbers of events are given.
+
+    >>> list(_packs([1, 1, PACK_EVENTS_MAX - 2, 1, PACK_EVENTS_MAX + 1, 1]))
+    [(0, 3), (3, 4), (4, 5), (5, 6)]
+    """
+    reached = list(accumulate(sizes, initial=0))
+    start = 0
+    while start < len(sizes):
+        within = bisect_right(reached, reached[start] + PACK_EVENTS_MAX) - 1
+        stop = max(start + 1, min(within, start + PACK_COMMITS_MAX))
+        yield start, stop
+        start = stop
 
 
 def put(image: TableImage, checkpoint: Checkpoint, stored: WriteTransaction) -> bool:

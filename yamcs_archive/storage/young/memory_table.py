@@ -17,6 +17,7 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Sequence
 from itertools import accumulate, compress
+from operator import sub
 from sys import getsizeof
 from typing import Any, NamedTuple
 
@@ -232,6 +233,12 @@ class MemoryTable:
         runs = self._runs.get(at, ((0, stop - start - 1),))
         found = [Run(self._key(start + first), self._key(start + last)) for first, last in runs]
         return CommitRecord(number, (self._commit_times[at],), (stop - start,), tuple(found))
+
+    def commit_columns(self) -> tuple[array[int], list[int]]:
+        """Return the times of all commits, and their numbers of events. No more are added meanwhile."""
+        starts = self._commit_starts
+        stops = [*starts[1:], self.extent.events] if starts else []
+        return self._commit_times, list(map(sub, stops, starts))
 
     def _key(self, at: int) -> bytes:
         return encode_key(self._times[at], self._source_names[at], self._numbers[at])
