@@ -77,6 +77,7 @@ from yamcs_archive.storage.read.metadata import (
     read_meta,
     read_sources,
     source_names,
+    stored_meta,
 )
 from yamcs_archive.storage.read.query import Query, count, get, scan, scan_lazily, scan_vectors
 from yamcs_archive.storage.read.source_stretches import Histogram
@@ -111,7 +112,8 @@ class LmdbStore:
         self._environment = acquire(instance, readonly=readonly, map_bytes=options.map_bytes, held=held)
         try:
             self._openings = self._environment.openings
-            self._meta = read_meta(self._environment)
+            # The writer reads the log, once: then the facts are read again.
+            self._meta = (read_meta if readonly else stored_meta)(self._environment)
             self._counter = Counter(self._environment)
             self._blocks = BlockCache()
             self._arrivals = CommitWatch(self._head, LOOK_S if readonly else None)

@@ -94,6 +94,7 @@ class _Payload(msgspec.Struct, array_like=True, forbid_unknown_fields=True, gc=F
     carried: tuple[EventColumns, bytes, int] | None
 
 
+_ONE_RUN = ((0, 0),)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Payload).decode
 
@@ -142,6 +143,8 @@ def _carried(events: EventColumns, commits: bytes, before: int) -> Carried:
 
 def _commit(found: _Commit) -> LoggedCommit:
     events = from_event_columns(found.events)
+    if found.runs is None and found.events.size == 1:  # as most records of a log of many
+        return LoggedCommit(found.number, found.time, events, _ONE_RUN)
     ends = [0, events.size - 1] if found.runs is None else found.runs
     runs = list(zip(ends[::2], ends[1::2], strict=True))
     before = -1

@@ -56,6 +56,15 @@ def _ignore(_error: DamagedError) -> None:
     pass
 
 
+def stored_meta(environment: Environment) -> Meta:
+    """Return the facts that LMDB has, without those that are young; the log is not read. Raises as
+    :func:`read_meta` does.
+    """
+    with environment.read() as transaction:
+        pairs = dict(transaction.cursor(environment.databases["meta"]))
+    return decode_facts(pairs, str(environment.path))
+
+
 def decode_facts(pairs: Mapping[bytes, bytes], where: str) -> Meta:
     """Return an instance's facts from the pairs that are stored; raises as :func:`read_meta` does."""
     try:
