@@ -32,7 +32,7 @@ FORMS_ARCHIVE = ORDINARY_ARCHIVE / "forms"
 OF_FORMS = [path for path in GOLDEN if "forms" in json.loads((path / "content.json").read_text())]
 """The archives of all versions that have an instance with every form."""
 AT_REST = Options(maintenance=False)
-READER = ("reader", "agreement", "log", "records", "blocks", "values")
+READER = ("reader", "agreement", "log", "texts", "records", "blocks", "values")
 """The modules of the second reader; each imports only those after it."""
 ELSEWHERE = {"lmdb", "msgpack", "zstandard"}
 FORMAT = (Path(__file__).parent.parent / "docs" / "format.md").read_text()
@@ -280,7 +280,7 @@ def test_the_second_reader_knows_nothing_of_the_package() -> None:
 
 
 def test_the_page_names_the_constants_of_the_code() -> None:
-    for name in lmdb_open.DATABASES:
+    for name in (*lmdb_open.DATABASES, lmdb_open.TEXTS):
         assert f"| `{name}` |" in FORMAT
     assert block_part_encoder.HEADER.size == 32
     assert "| 32 | |" in FORMAT

@@ -14,9 +14,11 @@ from zlib import crc32
 
 import msgpack
 
+from tests.golden import texts
 from tests.golden.blocks import Stored
 from tests.golden.records import DIGEST_BYTES, Commit, Request, Source, Summary
-from tests.golden.values import Key, Met, decoded, hold
+from tests.golden.texts import Filter
+from tests.golden.values import BrokenError, Key, Met, decoded, hold
 
 BLOCK_LEVEL, GROUP_LEVEL = 0, 1
 
@@ -35,6 +37,7 @@ class Held(NamedTuple):
     summaries: list[Summary]
     commits: list[Commit]
     requests: list[Request]
+    texts: list[Filter]
 
     def events(self) -> list[Stored]:
         """Return the events of rows, log and blocks, in key order, pruned ones included."""
@@ -58,6 +61,7 @@ def check(held: Held, met: Met) -> None:
     _check_sources(held, events, met)
     _check_block_summaries(held)
     _check_groups(held, met)
+    _check_texts(held, met)
     _check_commits(held, events, met)
     _check_horizon(held, events, met)
     _check_requests(held, events, met)
@@ -135,6 +139,18 @@ def _check_groups(held: Held, met: Met) -> None:
         grouped += len(blocks)
     if grouped < len(held.blocks):
         met.add("group: blocks in none")
+
+
+def _check_texts(held: Held, met: Met) -> None:
+    summaries = {(summary.level, summary.first): summary for summary in held.summaries}
+    for found in held.texts:
+        summary = summaries.pop((found.level, found.first), None)
+        if summary is None:
+            raise BrokenError(f"there is a text filter at {found.first}, and no summary")
+        within = [block for block in held.blocks if found.first <= block[0].key <= summary.last]
+        texts.check(found, (event for block in within for event in block))
+    if summaries:
+        met.add("texts: none of a block or a group")
 
 
 def _check_commits(held: Held, events: Sequence[Stored], met: Met) -> None:

@@ -76,6 +76,13 @@ class Copy:
         with self._environment(max_dbs=len(NAMES) + 1) as environment:
             environment.open_db(name.encode())
 
+    def drop_database(self, name: str) -> None:
+        """Delete a sub-database."""
+        with self._environment() as environment:
+            database = environment.open_db(name.encode(), create=False)
+            with environment.begin(write=True) as transaction:
+                transaction.drop(database)
+
     def find(self, name: str, wanted: Callable[[Pair], bool]) -> Pair:
         """Return the first pair that satisfies ``wanted``."""
         pairs = (

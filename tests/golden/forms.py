@@ -39,7 +39,8 @@ FORMS = {
         "directory: an instance that was renamed",
     },
     "Sub-databases": {
-        f"empty: {name}" for name in ("sources", "rows", "blocks", "summaries", "commits", "requests")
+        f"empty: {name}"
+        for name in ("sources", "rows", "blocks", "summaries", "commits", "requests", "texts")
     },
     "Event key": {
         "key: time before 1970",
@@ -83,6 +84,10 @@ FORMS = {
         "group: as many events",
         "group: counts more events",
         "group: blocks in none",
+    },
+    "texts": {
+        *(f"texts: level {level}, {form}" for level in (0, 1) for form in ("bits", "anything")),
+        "texts: none of a block or a group",
     },
     "commits": {
         *(

@@ -1,7 +1,7 @@
 """A second reader of the format, written from docs/format.md alone. It uses nothing of the package.
 
-:mod:`~tests.golden.values`, :mod:`~tests.golden.blocks`, :mod:`~tests.golden.records` and
-:mod:`~tests.golden.log` decode;
+:mod:`~tests.golden.values`, :mod:`~tests.golden.blocks`, :mod:`~tests.golden.records`,
+:mod:`~tests.golden.texts` and :mod:`~tests.golden.log` decode;
 :mod:`~tests.golden.agreement` compares the results. Anything that breaks a rule of the page is a BrokenError.
 """
 
@@ -17,10 +17,13 @@ from tests.golden import log, records
 from tests.golden.agreement import BLOCK_LEVEL, GROUP_LEVEL, Held, check
 from tests.golden.blocks import SEVERITIES, Stored, block
 from tests.golden.records import Summary
+from tests.golden.texts import text_filter
 from tests.golden.values import BrokenError, Key, Met, decoded, hold
 
-NAMES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
+NAMES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests", "texts")
 """Every sub-database."""
+LATER = {"texts"}
+"""Those that version 1 may lack."""
 _OUTSIDE = {1: "rows", 2: "young"}
 """What events outside of blocks are, by format version."""
 MARKER = "yamcs_archive directory, layout 1\n"
@@ -93,9 +96,9 @@ def _pairs(generation: Path) -> dict[str, list[tuple[bytes, bytes]]]:
         environment.begin() as transaction,
     ):
         names = {key.decode() for key, _ in transaction.cursor()}
-        hold(names == set(NAMES), f"the sub-databases are {sorted(names)}")
+        hold(set(NAMES) - LATER <= names <= set(NAMES), f"the sub-databases are {sorted(names)}")
         databases = {
-            name: environment.open_db(name.encode(), txn=transaction, create=False) for name in NAMES
+            name: environment.open_db(name.encode(), txn=transaction, create=False) for name in names
         }
         return {name: list(transaction.cursor(database)) for name, database in databases.items()}
 
@@ -108,6 +111,7 @@ def _held(pairs: dict[str, list[tuple[bytes, bytes]]], generation: Path, met: Me
     commits = [commit for pair in pairs["commits"] for commit in records.commits(*pair, met)]
     facts, requests = dict(pairs["meta"]), dict(pairs["requests"])
     meta = records.meta(facts, met)
+    hold("texts" in pairs or meta["format"] == records.ROWS_FORMAT, "there is no sub-database texts")
     young: list[Stored] = []
     if meta["format"] != records.ROWS_FORMAT:
         hold(not rows, "there are rows in version 2")
@@ -126,6 +130,7 @@ def _held(pairs: dict[str, list[tuple[bytes, bytes]]], generation: Path, met: Me
         [records.summary(*pair, met) for pair in pairs["summaries"]],
         commits,
         [records.request(*pair, met) for pair in sorted(requests.items())],
+        [text_filter(*pair, met) for pair in pairs.get("texts", [])],
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from tests.golden import records
 from tests.golden.altering import Copy, at
@@ -53,6 +54,7 @@ from tests.golden.changes import (
 )
 from tests.golden.make import HERE
 from tests.golden.reader import NAMES, instances
+from tests.golden.texts import text_filter
 from tests.golden.values import BrokenError
 
 ARCHIVE = HERE / "v2" / "forms" / "archive"
@@ -162,6 +164,23 @@ CASES: dict[str, tuple[str, Change]] = {
     "group, severities": ("lacks severity", alter("summaries", hashed_group, at(3, 2))),
     "group, commits": ("lacks commit", alter("summaries", hashed_group, at(5, 1))),
     "groups, overlap": ("groups overlap", alter("summaries", group, at(0, BEYOND_ALL))),
+    "texts, bits": ("excludes", alter("texts", any_of, lambda body: zstandard.compress(bytes(8192)))),
+    "texts, bits of a group": (
+        "excludes",
+        alter("texts", group, lambda body: zstandard.compress(bytes(8192))),
+    ),
+    "texts, size": ("another size", alter("texts", any_of, lambda body: zstandard.compress(bytes(8191)))),
+    "texts, no frame": ("no zstd frame", alter("texts", any_of, lambda body: body[:-1] + b"\xff")),
+    "texts, folding": (
+        "should hold anything",
+        alter("texts", lambda pair: pair.body is None, lambda body: zstandard.compress(b"\xff" * 8192)),
+    ),
+    "texts, of nothing": (
+        "no summary",
+        move("texts", group, lambda key: key[:-1] + b"\1"),
+    ),
+    "texts, level": ("of level 02", move("texts", group, lambda key: b"\2" + key[1:])),
+    "texts, none": ("no sub-database texts", lambda copy: copy.drop_database("texts")),
     "commit, key": ("no commit's number", move("commits", any_of, lambda key: key + b"\0")),
     "commit, a run that falls": (
         "does not rise",
@@ -269,6 +288,7 @@ DECODERS: dict[str, Callable[[bytes, bytes], Any]] = {
     "summaries": lambda key, value: records.summary(key, value, set()),
     "commits": lambda key, value: records.commits(key, value, set()),
     "requests": lambda key, value: records.request(key, value, set()),
+    "texts": lambda key, value: text_filter(key, value, set()),
 }
 
 

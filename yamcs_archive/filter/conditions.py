@@ -139,6 +139,8 @@ def _text(read: Callable[[Event], str | None], operation: str, value: str, key: 
         )
     elif key == "message":
         bounds = _message_bounds(operation, value.casefold(), search)
+    elif key == "type" and value.casefold() != "null":
+        bounds = FilterBounds(words=_message_bounds(operation, value.casefold(), search).texts)
 
     def matches(event: Event) -> bool:
         return test(read(event))

@@ -16,6 +16,7 @@ import errno
 import mmap
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,7 +36,9 @@ from yamcs_archive.storage.disk.file_length import check_head, check_length
 from yamcs_archive.storage.disk.lock_file import prepare_lock_file
 
 DATABASES = ("meta", "sources", "rows", "blocks", "summaries", "commits", "requests")
-"""Every sub-database."""
+"""The sub-databases that every file has."""
+TEXTS = "texts"
+"""The one with what is derived from others: a file that only readers have opened since version 1 lacks it."""
 DATA, LOCK = "data.mdb", "lock.mdb"
 """LMDB's names for its files."""
 
@@ -114,6 +117,8 @@ def open_generation(path: Path, *, readonly: bool, map_bytes: int) -> Opened:
         if not readonly:
             make_head_durable(path / DATA, opened.stat()["psize"])
         databases = {name: opened.open_db(name.encode(), create=not readonly) for name in DATABASES}
+        with suppress(lmdb.NotFoundError):
+            databases[TEXTS] = opened.open_db(TEXTS.encode(), create=not readonly)
     except lmdb.NotFoundError as error:
         opened.close()
         raise NotAnArchiveError(str(path), f"it lacks a sub-database ({error})") from None
@@ -136,7 +141,7 @@ def _open_lmdb(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
             return lmdb.open(
                 os.fspath(path),
                 map_size=size_bytes,
-                max_dbs=len(DATABASES),
+                max_dbs=len(DATABASES) + 1,
                 max_readers=READERS_MAX,
                 mode=_MODE,
                 readonly=readonly,

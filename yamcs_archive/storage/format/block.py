@@ -40,6 +40,7 @@ from yamcs_archive.storage.format.keys import (
     index_among,
     key_order,
 )
+from yamcs_archive.storage.format.text_filters import TextFilter
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
 
@@ -137,6 +138,23 @@ def zone_map_of(events: StoredVectors | Block) -> ZoneMap:
         int(events.commits.max()),
         counts,
     )
+
+
+def text_filter_of(block: Block) -> TextFilter:
+    """Return the text filter of a block; raises DamagedError if its texts cannot be read.
+
+    >>> from yamcs_archive.columns import Columns
+    >>> event = Event("Wheel 3", "AOCS", generation_time=1, seq_number=1, reception_time=1)
+    >>> [block] = encode_blocks([StoredVectors.of(Columns.of([event]), commit=1)])
+    >>> from yamcs_archive.storage.format.text_filters import trigrams
+    >>> found = text_filter_of(Block(block.key, block.value))
+    >>> [found.may_hold(trigrams([text])) for text in ("wheel 3", "aocs", "wheel 4")]
+    [True, True, False]
+    """
+    found = TextFilter()
+    for part in block.parts:
+        found.add(part.texts())
+    return found
 
 
 def _severity_counts(severities: npt.NDArray[np.uint8]) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ is read by :mod:`block_pick`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
@@ -243,6 +243,13 @@ class BlockPart:
         if not found or self._message_order is None:
             return found
         return sorted(self._message_order[found].tolist())
+
+    def texts(self) -> Iterator[bytes]:
+        """Yield all that text is searched in, as JSON: messages, then sources and types."""
+        with self.reading("messages"):
+            yield from self._chunks.texts()
+        for column in (self.sources, self.types):
+            yield msgspec.json.encode([value for value in column.values if value is not None])
 
     def messages_at(self, stored: Sequence[int]) -> list[str]:
         """Return some messages by their indexes as they are stored; only their chunks are read."""

@@ -157,6 +157,11 @@ class MessageChunks:
                 found += (nth * self._each + index for index in matcher.matches(self._unpacked(nth, chunk)))
         return found
 
+    def texts(self) -> Iterator[bytes]:
+        """Yield the chunks, decompressed."""
+        for nth in range(len(self._frames)):
+            yield self._chunk(nth)
+
     def _packed(self, nth: int) -> memoryview:
         found, _, _, checksum = self._frames[nth]
         if crc32(found, self._start) != checksum:

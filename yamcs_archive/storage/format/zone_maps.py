@@ -49,10 +49,16 @@ class BlockFilter(NamedTuple):
     """Hashes of the names, in order."""
     searched: tuple[bytes, ...] = ()
     """Names and hashes as zone maps have them, to be searched for one by one; empty if they are many."""
+    trigrams: tuple[int, ...] = ()
+    """Of the texts that a wanted event has: those that text filters exclude, if they do."""
 
 
-def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) -> BlockFilter:
+def block_filter(
+    sources: frozenset[str] | None, min_severity: Severity | None, trigrams: tuple[int, ...] = ()
+) -> BlockFilter:
     """Return a filter for blocks that may hold events of these sources and severities; None: any.
+
+    ``trigrams`` are those of texts that each of these events has.
 
     >>> block_filter(None, Severity.SEVERE).severities == 1 << Severity.SEVERE | 1 << Severity.ERROR
     True
@@ -62,12 +68,12 @@ def block_filter(sources: frozenset[str] | None, min_severity: Severity | None) 
         if min_severity is None or severity >= min_severity:
             mask |= 1 << severity
     if sources is None:
-        return BlockFilter(None, mask)
+        return BlockFilter(None, mask, trigrams=trigrams)
     names = frozenset(map(str.encode, sources))
     hashes = sorted(map(crc32, names))
     few = names if len(names) <= _SEARCHED_MAX else ()
     searched = (*(b"\0%b\0" % name for name in few), *(_HASH.pack(crc32(name)) for name in few))
-    return BlockFilter(names, mask, None, np.array(hashes, np.uint32), searched)
+    return BlockFilter(names, mask, None, np.array(hashes, np.uint32), searched, trigrams)
 
 
 def commit_filter(lowest: int, greatest: int) -> BlockFilter:

@@ -28,6 +28,7 @@ from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.lmdb_open import (
     DATA,
     DATABASES,
+    TEXTS,
     Opened,
     archive_error,
     nearly_full,
@@ -137,7 +138,7 @@ def _check(copy: Opened, go_on: Callable[[], None]) -> None:
 def _compare(environment: Environment, copy: Opened) -> None:
     """Raise DamagedError unless both generations have the same number of values in each sub-database."""
     with environment.read() as there, copy.lmdb.begin() as here:
-        for name in DATABASES:
+        for name in (*DATABASES, TEXTS):
             wanted = there.stat(environment.databases[name])["entries"]
             found = here.stat(copy.databases[name])["entries"]
             if found != wanted:
@@ -147,7 +148,7 @@ def _compare(environment: Environment, copy: Opened) -> None:
 def _carry(environment: Environment, copy: Opened) -> int:
     """Carry over the values in which a copy differs from the generation in use; return their number."""
     carried = 0
-    for name in DATABASES:
+    for name in (*DATABASES, TEXTS):
         after: bytes | None = None if name == "blocks" else b""
         while after is not None:
             changes, after = _changes(environment, copy, name, after)

@@ -36,7 +36,7 @@ from yamcs_archive.storage.disk.usage import ReaderWatch, look_at_readers
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.interrupts import Hold, Signal, uninterrupted
-from yamcs_archive.storage.maintain import commit_packing, repair
+from yamcs_archive.storage.maintain import commit_packing, repair, text_filters
 from yamcs_archive.storage.maintain.compaction import compact
 from yamcs_archive.storage.maintain.groups import close_groups
 from yamcs_archive.storage.maintain.pruning import Deletion, Pruning
@@ -240,6 +240,7 @@ class Maintenance:
             elif not resting:
                 self._pack(commit_packing.PACK_RECORDS_MIN)
                 self._close_groups()
+                self._filter_texts(text_filters.CHANGING_BLOCKS)
 
     def _expire_requests(self, steady: int) -> None:
         if changes := self._requests.step(self._options.clock(), steady):
@@ -298,7 +299,7 @@ class Maintenance:
             try:
                 if not self._repaired:
                     self._repaired = self._repair()
-                whole = self._close_groups() and self._pack(2)
+                whole = self._close_groups() and self._pack(2) and self._filter_texts(0)
                 return whole and self._repaired
             finally:
                 self._damage.log()
@@ -312,6 +313,23 @@ class Maintenance:
             self._damage.meet(error)
         return True
 
+    def _filter_texts(self, left_out: int) -> bool:
+        """Make text filters, while commits come only some, and not of the newest blocks; False if this is to
+        go on in the next round.
+        """
+        environment, head = self._environment, self._writer.head
+        if not text_filters.are_missing(environment, left_out):
+            return True
+        for found in text_filters.of_blocks(environment, self._damage.meet, left_out):
+            self._writer.run_in_transaction(partial(text_filters.put, found))
+            if left_out or self._writer.head != head or self._stopping.is_set():
+                return False
+        for first in text_filters.groups_without(environment):
+            self._writer.run_in_transaction(partial(text_filters.join_group, first))
+            if self._stopping.is_set():
+                return False
+        return True
+
     def _repair(self) -> bool:
         """Rewrite what earlier versions wrote otherwise, and damaged zone maps; False if any is left."""
         whole, damaged = True, self._damage.meet
@@ -323,6 +341,8 @@ class Maintenance:
             self._writer.run_in_transaction(partial(repair.put_zone_maps, changes))
             if self._stopping.is_set():
                 return False
+        if poor := text_filters.damaged_filters(self._environment, damaged):
+            self._writer.run_in_transaction(partial(text_filters.drop, poor))
         if (group := repair.first_poor_group(self._environment, damaged)) is not None:
             self._writer.run_in_transaction(lambda stored: stored.delete_groups_from(group))
         return whole

@@ -35,6 +35,7 @@ from yamcs_archive.storage.maintain.faults import FAULTS_KEPT_MAX, Faults, Verif
 from yamcs_archive.storage.maintain.page_check import check_pages
 from yamcs_archive.storage.maintain.quick_check import check_quickly
 from yamcs_archive.storage.maintain.request_check import check_requests
+from yamcs_archive.storage.maintain.text_filter_check import check_text_filters
 from yamcs_archive.storage.maintain.young_check import check_young
 from yamcs_archive.storage.maintain.zone_map_check import check_zone_map, check_zone_maps
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
@@ -70,6 +71,7 @@ def verify(
         check_young(environment, run.faults)
         run.check_events()
         check_zone_maps(scope)
+        check_text_filters(scope)
         commits = check_arrival(scope, run.head)
         run.check_head()
         run.check_sources()

@@ -2,7 +2,9 @@
 
 1. A damaged zone map is made again from its block. If that is damaged too, the zone map's error is raised.
 2. The blocks of a damaged group are examined one by one, which is slower, but right.
-3. An index lives as long as the transaction of its cursor. Each call moves the cursor.
+3. A block, or a group, that a text filter excludes is passed over; a filter that is missing excludes
+   nothing.
+4. An index lives as long as the transaction of its cursor. Each call moves the cursor.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from yamcs_archive.storage.format.block import Block, zone_map_of
 from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.keys import BEYOND_ALL
+from yamcs_archive.storage.format.text_filters import excludes
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
@@ -30,13 +33,18 @@ class BlockIndex:
     """The blocks and the closed groups of blocks, by first key.
 
     ``open_block`` is called where a zone map is damaged: it returns the block with a first key, or raises
-    DamagedError. Without it the zone map's error is raised.
+    DamagedError. Without it the zone map's error is raised. ``texts`` is at the text filters, if there are
+    any.
     """
 
     def __init__(
-        self, cursor: lmdb.Cursor[bytes], open_block: Callable[[bytes], Block] | None = None
+        self,
+        cursor: lmdb.Cursor[bytes],
+        open_block: Callable[[bytes], Block] | None = None,
+        texts: lmdb.Cursor[bytes] | None = None,
     ) -> None:
         self._cursor = cursor
+        self._texts = texts
         self._open_block = open_block
 
     def before(self, key: bytes) -> ZoneMap | None:
@@ -76,7 +84,10 @@ class BlockIndex:
             # The block before may reach into the range.
             if cursor.prev() if placed else cursor.last():
                 before = self._decoded(cursor.item())
-                if before.last >= lower and (wanted is None or before.may_match(wanted)):
+                if before.last >= lower and (
+                    wanted is None
+                    or (before.may_match(wanted) and not self._excluded(BLOCK_LEVEL, before.first, wanted))
+                ):
                     return before
                 placed = cursor.next()
             else:
@@ -92,7 +103,7 @@ class BlockIndex:
                 return found
             if wanted is not None and first >= beyond:
                 group, _, beyond = self.group_of(first)
-                if group is not None and not group.may_match(wanted):
+                if group is not None and self._has_nothing(group, wanted):
                     placed = cursor.set_range(BLOCK_LEVEL + beyond)
                     continue
                 cursor.set_key(key)
@@ -114,7 +125,7 @@ class BlockIndex:
                 return None
             if wanted is not None and first < begin:
                 group, begin, _ = self.group_of(first)
-                if group is not None and not group.may_match(wanted):
+                if group is not None and self._has_nothing(group, wanted):
                     placed = self._seek_before(begin)
                     continue
                 cursor.set_key(key)
@@ -158,10 +169,21 @@ class BlockIndex:
     def _if_matching(self, wanted: BlockFilter | None) -> ZoneMap | None:
         """Return the zone map that the cursor is at, unless its block has nothing that is wanted."""
         key, value = self._cursor.item()
+        if wanted is not None and self._excluded(BLOCK_LEVEL, key[len(BLOCK_LEVEL) :], wanted):
+            return None
         try:
             return decode_if_matching(key, value, wanted)
         except DamagedError as error:
             return self._made_again(key, error)
+
+    def _has_nothing(self, group: ZoneMap, wanted: BlockFilter) -> bool:
+        return not group.may_match(wanted) or self._excluded(GROUP_LEVEL, group.first, wanted)
+
+    def _excluded(self, level: bytes, first: bytes, wanted: BlockFilter) -> bool:
+        """Return whether the text filter of a block or a group excludes what is wanted."""
+        if not wanted.trigrams or self._texts is None or not self._texts.set_key(level + first):
+            return False
+        return excludes(*self._texts.item(), wanted.trigrams)
 
     def _decoded(self, pair: Pair) -> ZoneMap:
         try:

@@ -30,6 +30,7 @@ from yamcs_archive.storage.format.keys import (
     in_key_order,
     time_bound,
 )
+from yamcs_archive.storage.format.text_filters import trigrams
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
@@ -57,6 +58,8 @@ class Query(NamedTuple):
     """A further condition."""
     texts: frozenset[str] = frozenset()
     """Case-folded texts that the message of every event contains for which ``matches`` holds."""
+    words: frozenset[str] = frozenset()
+    """Case-folded texts, each of which is in message, source or type of every such event."""
     descending: bool = False
     limit: int | None = None
     after_key: EventKey | None = None
@@ -82,6 +85,13 @@ class Query(NamedTuple):
         """The texts that the message must contain, if any."""
         texts = self.texts if self.text is None else {*self.texts, self.text}
         return TextMatcher(texts) if texts else None
+
+    @property
+    def trigrams(self) -> tuple[int, ...]:
+        """The hashes of the trigrams that the texts of every wanted event have."""
+        return trigrams(
+            self.texts | self.words if self.text is None else {*self.texts, *self.words, self.text}
+        )
 
     @property
     def wants_every(self) -> bool:
@@ -119,6 +129,7 @@ class Query(NamedTuple):
             ),
             matches=wanted.matches,
             texts=bounds.texts,
+            words=bounds.words,
         )
 
 
@@ -214,8 +225,8 @@ def _slices(
     """Yield the slices, each with the indexes of the wanted events of its block."""
     lower, upper = query.bounds(horizon)
     wanted = None
-    if query.sources is not None or query.min_severity is not None:
-        wanted = block_filter(query.sources, query.min_severity)
+    if query.sources is not None or query.min_severity is not None or query.trigrams:
+        wanted = block_filter(query.sources, query.min_severity, query.trigrams)
     reader = reader_for(environment, rows_max, query.cancelled, cache, skipped=query.skipped)
     matcher = query.matcher
     for slice_ in reader.slices(lower, upper, descending=query.descending, wanted=wanted):

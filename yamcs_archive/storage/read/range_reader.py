@@ -4,8 +4,8 @@
    event stored there is in the slice, in one of the two forms, never in both: a snapshot has of the memory
    tables what its transaction does not have.
 2. The next slice begins where the last one ended, so slices neither overlap nor leave a gap.
-3. Blocks that cannot hold a wanted event are passed over by their zone maps, whole groups of them by the
-   group's. Young events of sources that are not wanted are left out by their keys.
+3. Blocks that cannot hold a wanted event are passed over by their zone maps and text filters, whole groups
+   of them by the group's. Young events of sources that are not wanted are left out by their keys.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.lmdb_open import TEXTS
 from yamcs_archive.storage.format.block import Block, checksums_of
 from yamcs_archive.storage.format.block_part_decoder import locate
 from yamcs_archive.storage.format.zone_maps import BlockFilter, ZoneMap
@@ -116,7 +117,12 @@ class RangeReader:
             databases = self._environment.databases
             stored = partial(stored_block, transaction, databases["blocks"])
             cursor = transaction.cursor(databases["summaries"])
-            index = BlockIndex(cursor, lambda first: Block(first, stored(first)))
+            texts = databases.get(TEXTS) if wanted is not None and wanted.trigrams else None
+            index = BlockIndex(
+                cursor,
+                lambda first: Block(first, stored(first)),
+                None if texts is None else transaction.cursor(texts),
+            )
             zone_map = (index.last_match if descending else index.first_match)(lower, upper, wanted)
             if zone_map is not None:
                 if descending:

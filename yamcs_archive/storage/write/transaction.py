@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
+from typing import NamedTuple
 
 import lmdb
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.storage.disk.environment import Environment
+from yamcs_archive.storage.disk.lmdb_open import TEXTS
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.block import Block, EncodedBlock, checksums_of
 from yamcs_archive.storage.format.checksum import Pair
@@ -31,6 +33,7 @@ from yamcs_archive.storage.format.commits import (
 )
 from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
+from yamcs_archive.storage.format.text_filters import TextFilter, decode_filter
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
@@ -40,6 +43,16 @@ from yamcs_archive.storage.format.zone_maps import (
 )
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.writer_cache import LEAST_KEY, WriterCache
+
+
+class BlockTexts(NamedTuple):
+    """The text filter of a block."""
+
+    first: bytes
+    """The block's first key."""
+    checksums: bytes
+    """Those of the block of which it was made."""
+    texts: TextFilter
 
 
 class OverlapError(Exception):
@@ -251,6 +264,7 @@ class WriteTransaction(StoredBlocks):
         zone_map = block.zone_map
         self._around = None
         self._change_group(block.key, zone_map)
+        self._drop_filter(BLOCK_LEVEL, block.key)
         self._transaction.put(block.key, block.value, db=self._databases["blocks"])
         failpoint("block-half-put")
         self._transaction.put(*encode_zone_map(BLOCK_LEVEL, zone_map), db=self._databases["summaries"])
@@ -262,6 +276,7 @@ class WriteTransaction(StoredBlocks):
         """Delete a block and its zone map. The zone map of its group may still cover it: that is allowed."""
         self._around = None
         self._change_group(key, None)
+        self._drop_filter(BLOCK_LEVEL, key)
         self._transaction.delete(key, db=self._databases["blocks"])
         failpoint("block-half-deleted")
         self._transaction.delete(BLOCK_LEVEL + key, db=self._databases["summaries"])
@@ -287,6 +302,7 @@ class WriteTransaction(StoredBlocks):
                 if first is not None and first <= group.last:
                     left = group._replace(first=first)
             self._transaction.delete(key, db=self._databases["summaries"])
+            self._drop_filter(GROUP_LEVEL, key[len(GROUP_LEVEL) :])
             if left is not None:
                 self.put_group(left)
 
@@ -305,7 +321,8 @@ class WriteTransaction(StoredBlocks):
         self.put_group(group.after_change(old, new))
 
     def put_group(self, group: ZoneMap) -> None:
-        """Put the zone map of a closed group."""
+        """Put the zone map of a closed group, whose text filter is then to be made anew."""
+        self._drop_filter(GROUP_LEVEL, group.first)
         self._transaction.put(*encode_zone_map(GROUP_LEVEL, group), db=self._databases["summaries"])
 
     def put_zone_maps(self, changes: Sequence[tuple[bytes, bytes, ZoneMap]]) -> None:
@@ -320,7 +337,37 @@ class WriteTransaction(StoredBlocks):
         cursor = self._transaction.cursor(self._databases["summaries"])
         more = cursor.set_range(key)
         while more:
+            self._drop_filter(GROUP_LEVEL, cursor.key()[len(GROUP_LEVEL) :])
             more = cursor.delete() and bool(cursor.key())
+
+    def _drop_filter(self, level: bytes, first: bytes) -> None:
+        """Delete the text filter of a block or a group that is put or deleted: it is made anew at rest."""
+        self._transaction.delete(level + first, db=self._databases[TEXTS])
+
+    def put_text_filters(self, filters: Sequence[BlockTexts]) -> None:
+        """Put the text filters of blocks; one whose block has changed is dropped."""
+        for first, checksums, found in filters:
+            if self.block_checksums(first) == checksums:
+                self._transaction.put(*found.encode(BLOCK_LEVEL, first), db=self._databases[TEXTS])
+
+    def join_text_filters(self, key: bytes) -> bool:
+        """Put the text filter of the group with a first key, from those of its blocks; False if one is
+        missing or damaged.
+        """
+        pair = GROUP_LEVEL + key, self._transaction.get(GROUP_LEVEL + key, db=self._databases["summaries"])
+        if pair[1] is None:
+            return False
+        joined = TextFilter()
+        last = decode_zone_map(pair[0], pair[1]).last
+        first = self.index.first_from(key)
+        while first is not None and first <= last and not joined.anything:
+            value = self._transaction.get(BLOCK_LEVEL + first, db=self._databases[TEXTS])
+            if value is None:
+                return False
+            joined.join(decode_filter(BLOCK_LEVEL + first, value))
+            first = self.index.first_from(first + b"\0")
+        self._transaction.put(*joined.encode(GROUP_LEVEL, key), db=self._databases[TEXTS])
+        return True
 
 
 def _gone(key: bytes) -> DamagedError:
