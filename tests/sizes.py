@@ -21,6 +21,7 @@ from yamcs_archive import Event, Severity
 PACKAGE = Path(__file__).parents[1] / "yamcs_archive"
 
 EVENTS = (
+    "storage.write.plain_append.PLAIN_EVENTS_MAX",
     "chunked_append._STEP_EVENTS",
     "limits.BATCH_EVENTS_MAX",
     "limits.BLOCK_EVENTS_MAX",
@@ -83,6 +84,10 @@ BLOCKS = (
     "storage.maintain.repair._BLOCKS_READ_MAX",
     "storage.maintain.repair._COUNTED_AT_ONCE",
     "storage.maintain.stored_forms._READ_MAX",
+    "storage.maintain.text_filters.CHANGING_BLOCKS",
+    "storage.maintain.text_filters._AT_ONCE",
+    "storage.maintain.text_filters._KEYS_AT_ONCE",
+    "storage.maintain.text_filters._VALUES_AT_ONCE",
 )
 """Numbers of blocks."""
 
@@ -324,6 +329,14 @@ OTHERS = (
     "storage.format.keys._KEY_BYTES_MIN",
     "storage.format.keys._NUMBER_SIGN",
     "storage.format.keys._TIME_SIGN",
+    "storage.format.commits.COMMIT_KEY_BYTES",
+    *(f"storage.format.log_segments.{name}_BYTES" for name in ("ARCHIVE", "END", "FRAME", "HEADER")),
+    *(f"storage.format.text_filters.{name}" for name in ("BITMAP_BYTES", "_BITS", "_CASE_BIT", "_TRIGRAM")),
+    "limits.LATE_BYTES_MAX",
+    "storage.maintain.young_check._TRIES",
+    "storage.write.commit_log._ALIGNED",
+    "storage.write.validation._PLAIN_SOURCE_CHARACTERS",
+    *(f"storage.young.memory_table.{name}_BYTES" for name in ("_EVENT", "_INDEX", "_SOURCE")),
     "storage.format.text_search._CASE_BIT",
     "storage.format.text_search._CLUES_MAX",
     "storage.format.text_search._LEAST_LEAD",
