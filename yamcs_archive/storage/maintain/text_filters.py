@@ -12,15 +12,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import TEXTS
 from yamcs_archive.storage.format.block import Block, checksums_of, text_filter_of
-from yamcs_archive.storage.format.text_filters import decode_filter
-from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL
-from yamcs_archive.storage.read.block_index import stored_block
-from yamcs_archive.storage.write.transaction import BlockTexts, WriteTransaction
+from yamcs_archive.storage.format.text_filters import TextFilter, decode_filter
+from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, decode_zone_map
+from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _AT_ONCE = 16
 """Filters that are put in one transaction: 50 to 100 ms of work for it, without the writer."""
@@ -30,6 +31,16 @@ CHANGING_BLOCKS = 2
 """The newest blocks, which are left out while commits come."""
 
 Damaged = Callable[[DamagedError], None]
+
+
+class BlockTexts(NamedTuple):
+    """The text filter of a block."""
+
+    first: bytes
+    """The block's first key."""
+    checksums: bytes
+    """Those of the block of which it was made."""
+    texts: TextFilter
 
 
 def are_missing(environment: Environment, most: int = 0) -> bool:
@@ -54,7 +65,9 @@ def of_blocks(environment: Environment, damaged: Damaged, left_out: int = 0) -> 
         for first in due[at : at + _AT_ONCE]:
             try:
                 with environment.read() as transaction:
-                    value = stored_block(transaction, environment.databases["blocks"], first)
+                    value = transaction.get(first, db=environment.databases["blocks"])
+                if value is None:  # it was replaced meanwhile
+                    continue
                 found.append(BlockTexts(first, checksums_of(value), text_filter_of(Block(first, value))))
             except DamagedError as error:
                 damaged(error)
@@ -89,7 +102,8 @@ def damaged_filters(environment: Environment, damaged: Damaged) -> list[bytes]:
 
 def put(found: list[BlockTexts], stored: WriteTransaction) -> None:
     """Put the filters of blocks, in the writer's transaction; those of blocks that have changed are left."""
-    stored.put_text_filters(found)
+    same = [each for each in found if stored.block_checksums(each.first) == each.checksums]
+    stored.put_pairs(TEXTS, [each.texts.encode(BLOCK_LEVEL, each.first) for each in same])
 
 
 def drop(keys: list[bytes], stored: WriteTransaction) -> None:
@@ -99,7 +113,27 @@ def drop(keys: list[bytes], stored: WriteTransaction) -> None:
 
 def join_group(first: bytes, stored: WriteTransaction) -> bool:
     """Make the filter of a group, in the writer's transaction; False if not all of its blocks have one."""
-    return stored.join_text_filters(first)
+    with suppress(DamagedError):
+        if (joined := _joined(first, stored)) is not None:
+            stored.put_pairs(TEXTS, [joined.encode(GROUP_LEVEL, first)])
+            return True
+    return False
+
+
+def _joined(group: bytes, stored: WriteTransaction) -> TextFilter | None:
+    zone_map = stored.value_in("summaries", GROUP_LEVEL + group)
+    if zone_map is None:
+        return None
+    last = decode_zone_map(GROUP_LEVEL + group, zone_map).last
+    joined = TextFilter()
+    first: bytes | None = group
+    while first is not None and first <= last and not joined.anything:
+        value = stored.value_in(TEXTS, BLOCK_LEVEL + first)
+        if value is None:
+            return None
+        joined.join(decode_filter(BLOCK_LEVEL + first, value))
+        first = stored.index.first_from(first + b"\0")
+    return joined
 
 
 def _newest(environment: Environment, count: int) -> set[bytes]:

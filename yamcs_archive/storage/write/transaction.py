@@ -12,7 +12,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import NamedTuple
 
 import lmdb
 import numpy as np
@@ -33,7 +32,6 @@ from yamcs_archive.storage.format.commits import (
 )
 from yamcs_archive.storage.format.keys import BEYOND_ALL, Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.source_states import SourceState, decode_source
-from yamcs_archive.storage.format.text_filters import TextFilter, decode_filter
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
     GROUP_LEVEL,
@@ -43,16 +41,6 @@ from yamcs_archive.storage.format.zone_maps import (
 )
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write.writer_cache import LEAST_KEY, WriterCache
-
-
-class BlockTexts(NamedTuple):
-    """The text filter of a block."""
-
-    first: bytes
-    """The block's first key."""
-    checksums: bytes
-    """Those of the block of which it was made."""
-    texts: TextFilter
 
 
 class OverlapError(Exception):
@@ -344,30 +332,9 @@ class WriteTransaction(StoredBlocks):
         """Delete the text filter of a block or a group that is put or deleted: it is made anew at rest."""
         self._transaction.delete(level + first, db=self._databases[TEXTS])
 
-    def put_text_filters(self, filters: Sequence[BlockTexts]) -> None:
-        """Put the text filters of blocks; one whose block has changed is dropped."""
-        for first, checksums, found in filters:
-            if self.block_checksums(first) == checksums:
-                self._transaction.put(*found.encode(BLOCK_LEVEL, first), db=self._databases[TEXTS])
-
-    def join_text_filters(self, key: bytes) -> bool:
-        """Put the text filter of the group with a first key, from those of its blocks; False if one is
-        missing or damaged.
-        """
-        pair = GROUP_LEVEL + key, self._transaction.get(GROUP_LEVEL + key, db=self._databases["summaries"])
-        if pair[1] is None:
-            return False
-        joined = TextFilter()
-        last = decode_zone_map(pair[0], pair[1]).last
-        first = self.index.first_from(key)
-        while first is not None and first <= last and not joined.anything:
-            value = self._transaction.get(BLOCK_LEVEL + first, db=self._databases[TEXTS])
-            if value is None:
-                return False
-            joined.join(decode_filter(BLOCK_LEVEL + first, value))
-            first = self.index.first_from(first + b"\0")
-        self._transaction.put(*joined.encode(GROUP_LEVEL, key), db=self._databases[TEXTS])
-        return True
+    def value_in(self, database: str, key: bytes) -> bytes | None:
+        """Return the value under a key of a sub-database, or None."""
+        return self._transaction.get(key, db=self._databases[database])
 
 
 def _gone(key: bytes) -> DamagedError:
