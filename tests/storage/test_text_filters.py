@@ -299,3 +299,21 @@ def test_answers_are_those_of_a_plain_scan(
                 assert list(sim.events(text=text)) == wanted
                 assert list(sim.events(text=text, descending=True)) == wanted[::-1]
                 assert sim.count(text=text) == len(wanted)
+
+
+@pytest.mark.damaging
+def test_a_filter_that_is_damaged_later_keeps_only_its_group_from_having_one(sim: Instance) -> None:
+    first, second, *_ = sorted(filters(sim))
+    key = BLOCK_LEVEL + first
+    value = values(sim, TEXTS)[key]
+    sim.append(Event("late", source="L", generation_time=10, seq_number=1))
+    put(sim, key, value[:-1] + bytes([value[-1] ^ 1]))
+    sim.settle()
+    missing = values(sim, "summaries").keys() - values(sim, TEXTS).keys()
+    assert missing == {GROUP_LEVEL + first}
+    assert [found.message for found in sim.events(text="late")] == ["late"]
+    assert second in filters_without_damage(sim)
+
+
+def filters_without_damage(sim: Instance) -> set[bytes]:
+    return {key[1:] for key in values(sim, TEXTS) if key.startswith(BLOCK_LEVEL)}
