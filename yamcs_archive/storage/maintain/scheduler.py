@@ -320,7 +320,7 @@ class Maintenance:
         environment, head = self._environment, self._writer.head
         if not text_filters.are_missing(environment, left_out):
             return True
-        for found in text_filters.of_blocks(environment, self._damage.meet, left_out):
+        for found in text_filters.of_blocks(environment, left_out):
             self._writer.run_in_transaction(partial(text_filters.put, found))
             if left_out or self._writer.head != head or self._stopping.is_set():
                 return False

@@ -6,7 +6,7 @@
    of those of its blocks.
 3. While commits come, the last blocks are left out, which still change.
 4. A damaged filter is deleted once after each opening, and so made anew. A block that cannot be read gets
-   none.
+   none; others tell of it.
 """
 
 from __future__ import annotations
@@ -51,10 +51,9 @@ def are_missing(environment: Environment, most: int = 0) -> bool:
     return zone_maps > filters + most
 
 
-def of_blocks(environment: Environment, damaged: Damaged, left_out: int = 0) -> Iterator[list[BlockTexts]]:
-    """Yield the filters of blocks that have none, some at a time; not those of the ``left_out`` last blocks.
-
-    ``damaged`` is called for a block that cannot be read.
+def of_blocks(environment: Environment, left_out: int = 0) -> Iterator[list[BlockTexts]]:
+    """Yield the filters of blocks that have none, some at a time; not those of the ``left_out`` last
+    blocks.
     """
     due = _without_filter(environment, BLOCK_LEVEL)
     if left_out:
@@ -63,14 +62,12 @@ def of_blocks(environment: Environment, damaged: Damaged, left_out: int = 0) -> 
     for at in range(0, len(due), _AT_ONCE):
         found = []
         for first in due[at : at + _AT_ONCE]:
-            try:
-                with environment.read() as transaction:
-                    value = transaction.get(first, db=environment.databases["blocks"])
-                if value is None:  # it was replaced meanwhile
-                    continue
-                found.append(BlockTexts(first, checksums_of(value), text_filter_of(Block(first, value))))
-            except DamagedError as error:
-                damaged(error)
+            with environment.read() as transaction:
+                value = transaction.get(first, db=environment.databases["blocks"])
+            if value is not None:  # else it was replaced meanwhile
+                with suppress(DamagedError):
+                    block = Block(first, value)
+                    found.append(BlockTexts(first, checksums_of(value), text_filter_of(block)))
         yield found
 
 
