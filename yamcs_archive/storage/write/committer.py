@@ -499,8 +499,8 @@ class Committer:
                     self.counts.refused(groups)
                     return groups
                 stored = self._stored(read)
-                saved = self._unsaved | changed.keys()
-                sources = [(name, changed.get(name) or self._state(stored, changed, name)) for name in saved]
+                ahead = self._unsaved - changed.keys()
+                sources = [*changed.items(), *((name, self._state(stored, changed, name)) for name in ahead)]
                 large = self._large_runs(groups[0], stored) if len(commits) == 1 else []
             facts = () if noted is None else (noted,)
             record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
@@ -567,19 +567,20 @@ class Committer:
         if not isinstance(events, StoredVectors):
             events = StoredVectors.of(events, commit.number)
         events = events.stored_by(commit.number)
-        others = np.ones(events.size, bool)
-        for run in large:
-            others[run.start : run.stop] = False
-        late = events.take(np.flatnonzero(others))
-        self._make_room_for_bulk(late.size, alone=alone)
+        parts = [events.cut(run.start, run.stop) for run in large]
+        left = events.size - sum([part.size for part in parts])
+        self._make_room_for_bulk(left, alone=alone)
         carried: Carried | None = None
-        if late.size:
+        if left:
+            others = np.ones(events.size, bool)
+            for run in large:
+                others[run.start : run.stop] = False
+            late = events.take(np.flatnonzero(others))
             before = self.tables.carried
             carried = Carried(late, late.commits.tolist(), 0 if before is None else before.last)
             record = record._replace(sequence=self._log.sequence + 1)
             self._log_record(groups, commit.number, LogRecord(record.sequence, (), carried=carried))
             failpoint("bulk-carried")
-        parts = [events.cut(run.start, run.stop) for run in large]
         named = self._checkpoint.carried if carried is None else record.sequence
         checkpoint = self._checkpoint._replace(carried=named, commit=commit.number)
         while True:

@@ -269,10 +269,11 @@ def update_sources(
     """
     for source, (count, number, time) in group.tally().items():
         old = state(source)
+        last, newest = old.greatest_number, old.greatest_time
         changed[source] = SourceState(
             old.events + count,
-            number if old.greatest_number is None else max(number, old.greatest_number),
-            time if old.greatest_time is None else max(time, old.greatest_time),
+            number if last is None or number > last else last,
+            time if newest is None or time > newest else newest,
             old.duplicates,
             old.conflicts,
             old.expired,
