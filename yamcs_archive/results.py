@@ -174,7 +174,8 @@ class Fault:
     """Something stored that a verification found wrong."""
 
     where: str
-    """The sub-database, and the key in hexadecimal, the name of a source, or the number of a commit."""
+    """The sub-database, and the key in hexadecimal, the name of a source, or the number of a commit. Of the
+    commit log, the segment's file and the place in it in bytes, or the numbers of records."""
     reason: str
     first: EventKey | None = None
     """The keys of the first and the last event concerned, as far as they are known."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from yamcs_archive.storage.format.log_segments import FRAME_BYTES, HEADER_BYTES
 SMALL = Options(
     block_events_max=16, run_events_min=8, table_events_max=1_000, maintenance=False, clock=lambda: 10**15
 )
+DEFAULT = Options()
 RECORDS = 10
 CHECKPOINT = 1
 """The record up to which LMDB has everything, but for the late event."""
@@ -441,3 +444,39 @@ def test_salvage_takes_nothing_of_another_archive(directory: Path, tmp_path: Pat
     saved = events_of(tmp_path / "saved")
     assert all(before[key] == event for key, event in saved.items())
     assert found["sim"].events == len(saved) == 22
+
+
+def test_verify_finds_nothing_in_the_log_of_a_busy_writer(tmp_path: Path) -> None:
+    """Another process reads segments that are written, left and removed meanwhile."""
+    options = replace(SMALL, table_events_max=40, maintenance=True, clock=DEFAULT.clock)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        stop = threading.Event()
+        failed: list[BaseException] = []
+
+        def busy() -> None:
+            try:
+                for n in range(100_000):
+                    if stop.is_set():
+                        return
+                    sim.append(Event(f"m{n}", "S", generation_time=n * 7 % 5_000, seq_number=n))
+                    if n % 50 == 49:
+                        sim.settle()
+            except BaseException as error:
+                failed.append(error)
+
+        thread = threading.Thread(target=busy)
+        thread.start()
+        try:
+            for nth in range(2):
+                found = sim.verify(quick=nth % 2 == 0, isolated=True)
+                assert found is not None
+                assert found.faults == ()
+                for _ in range(5):
+                    found = sim.verify(quick=True)
+                    assert found is not None
+                    assert found.faults == ()
+        finally:
+            stop.set()
+            thread.join()
+        assert failed == []
