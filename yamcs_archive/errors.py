@@ -428,8 +428,9 @@ class FormatVersionError(ArchiveDataError):
 
 
 class DamagedError(ArchiveDataError):
-    """A checksum or an invariant does not hold; ``where`` names the sub-database and the key, or the segment of
-    the commit log.
+    """A checksum or an invariant does not hold.
+
+    ``where`` names the sub-database and the key, or the segment of the commit log.
 
     If events cannot be read, ``first`` and ``last`` are the keys of the first and the last of them, and
     ``events`` is their number, each as far as it is known. Reading with ``skip_damaged`` goes round them.

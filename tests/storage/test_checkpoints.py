@@ -424,3 +424,36 @@ def test_packed_commits_have_a_bound_and_large_ones_stay_alone(tmp_path: Path) -
         with environment.read() as transaction:
             assert transaction.stat(environment.databases["commits"])["entries"] == 2
         assert [change.event.key for change in sim.changes()] == before
+
+
+def test_a_table_that_the_writer_put_while_it_was_to_be_planned_is_not_planned(tmp_path: Path) -> None:
+    """Between the choice of the table and the transaction in which its checkpoint is planned."""
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        for n in range(3):
+            sim.append(Event(f"m{n}", generation_time=n, seq_number=n))
+        store: Any = sim._store
+        table = store._writer.freeze()
+        store._writer.checkpoint_all()
+        assert store._maintenance._made(table, 0) is None
+        assert store._maintenance._put(table, 0) is False
+        assert len(list(sim.events())) == 3
+
+
+def test_events_that_are_stored_already_are_planned_for_no_block(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=SMALL) as archive:
+        sim = archive.instance("sim", create=True)
+        events = [Event(f"m{n}", generation_time=n, seq_number=n) for n in range(3)]
+        sim.append_many(events)
+        store: Any = sim._store
+        store._writer.checkpoint_all()
+        with store._environment.read() as transaction:
+            databases = store._environment.databases
+            stored = partial(stored_block, transaction, databases["blocks"])
+            index = BlockIndex(
+                transaction.cursor(databases["summaries"]), lambda first: Block(first, stored(first))
+            )
+            again = StoredVectors.of(Columns.of(list(sim.events())), 1)
+            placed = place(again, index, stored, SMALL)
+        assert placed.left[0] == range(1)
+        assert "young and in a block as well" in placed.damaged[0].reason

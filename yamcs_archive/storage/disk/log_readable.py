@@ -253,15 +253,16 @@ def _note_missing(
     """Note the records that are lost and of which no damage tells."""
     told = [(each.first, each.last) for each in damage if each.first is not None]
     expected = checkpoint.last + 1
-    last = max([checkpoint.last if end is None else end.sequence, *found])
-    for sequence in [*sorted(found), last + 1]:
+    greatest = max([checkpoint.last if end is None else end.sequence, *found])
+    for sequence in [*sorted(found), greatest + 1]:
         if sequence > expected and not any(
             first <= expected and (until is None or sequence - 1 <= until) for first, until in told
         ):
-            which = (
-                f"record {expected}" if sequence - 1 == expected else f"records {expected} to {sequence - 1}"
-            )
-            damage.append(LogDamage("the log", f"{which} are missing", expected, sequence - 1))
+            last = sequence - 1
+            where, reason = f"records {expected} to {last} of the log", "they are missing"
+            if last == expected:
+                where, reason = f"record {expected} of the log", "it is missing"
+            damage.append(LogDamage(where, reason, expected, last))
         expected = sequence + 1
 
 

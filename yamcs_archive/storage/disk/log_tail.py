@@ -45,6 +45,9 @@ class _State(NamedTuple):
     segments: object
 
 
+_ReadInPart = tuple[_State, YoungView, list[LogDamage]]
+
+
 class LogTail:
     """Reads the log of the generation in use. For many threads."""
 
@@ -56,7 +59,7 @@ class LogTail:
         self._end: LogEnd | None = None
         self._place: Place = NOWHERE
         self._tables = MemoryTables(NO_CHECKPOINT)
-        self._readable: tuple[_State, YoungView, list[LogDamage]] | None = None
+        self._readable: _ReadInPart | None = None
 
     def view(
         self, checkpoint: Checkpoint, left_out: LeftOut | None = None, *, again: bool = True
@@ -66,25 +69,30 @@ class LogTail:
         ``left_out`` is called for each damage then; without it DamagedError is raised. Raises
         UnavailableError.
         """
-        try:
+        if left_out is None:
             return self._view(checkpoint, again=again)
-        except DamagedError as error:
-            if left_out is None:
-                raise
-            view, damage = self._readable_view(checkpoint)
-            for each in damage or [error]:
-                left_out(each)
-            return view
+        known = self._readable
+        if known is None or known[0] != self._state(checkpoint):
+            try:
+                return self._view(checkpoint, again=again)
+            except DamagedError as error:
+                known = self._read_in_part(checkpoint, error)
+        _, view, damage = known
+        for each in damage:
+            left_out(each.error)
+        return view
 
-    def _readable_view(self, checkpoint: Checkpoint) -> tuple[YoungView, list[DamagedError]]:
+    def _state(self, checkpoint: Checkpoint) -> _State:
         folder = self._folder_of()
-        with self._lock, os_errors_translated(folder):
-            state = _State(folder, checkpoint, read_end(folder), stamp_of_segments(folder))
-            if self._readable is None or self._readable[0] != state:
-                found = readable_log(folder, checkpoint, self._archive_of(), acknowledged=True)
-                self._readable = state, view_of_some(found.records, found.carrying), found.damage
-            _, view, damage = self._readable
-        return view, [each.error for each in damage]
+        with os_errors_translated(folder):
+            return _State(folder, checkpoint, read_end(folder), stamp_of_segments(folder))
+
+    def _read_in_part(self, checkpoint: Checkpoint, error: DamagedError) -> _ReadInPart:
+        state = self._state(checkpoint)
+        found = readable_log(state.folder, checkpoint, self._archive_of(), acknowledged=True)
+        damage = found.damage or [LogDamage(error.where, error.reason)]
+        known = self._readable = state, view_of_some(found.records, found.carrying), damage
+        return known
 
     def _view(self, checkpoint: Checkpoint, *, again: bool) -> YoungView | None:
         folder = self._folder_of()

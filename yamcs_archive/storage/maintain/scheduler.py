@@ -272,9 +272,13 @@ class Maintenance:
         """Put a frozen table into LMDB; False if it must be planned anew, or was put by the writer
         meanwhile.
         """
-        return self._writer.put_table(table, self._made(table, left_max))
+        image = self._made(table, left_max)
+        return image is not None and self._writer.put_table(table, image)
 
-    def _made(self, table: MemoryTable, left_max: int) -> TableImage:
+    def _made(self, table: MemoryTable, left_max: int) -> TableImage | None:
+        """Plan a checkpoint; None if the writer put the table into LMDB meanwhile: what is stored already cannot
+        be planned.
+        """
         carried = self._writer.tables.carried
         environment = self._environment
         with environment.read() as transaction:
@@ -283,6 +287,8 @@ class Maintenance:
                 transaction.cursor(environment.databases["summaries"]),
                 lambda first: Block(first, stored(first)),
             )
+            if environment.checkpoint(transaction) != (table.after, 0 if carried is None else carried.last):
+                return None
             tables = [table] if carried is None else [carried, table]
             return made_from(
                 tables,

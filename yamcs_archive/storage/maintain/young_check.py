@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.log_chain import read_log
 from yamcs_archive.storage.disk.log_readable import LogDamage, readable_log
-from yamcs_archive.storage.format.commits import commit_number
+from yamcs_archive.storage.format.commits import commit_number, decode_commit
 from yamcs_archive.storage.format.log_records import decode_payload
 from yamcs_archive.storage.format.meta import Checkpoint
 from yamcs_archive.storage.format.rows import decode_row
@@ -36,7 +37,7 @@ class _Stored(NamedTuple):
     checkpoint: Checkpoint
     archive: bytes
     head: int
-    """The number of the first commit of the newest record."""
+    """The number of the newest commit."""
 
 
 def check_young(environment: Environment, faults: Faults) -> None:
@@ -71,7 +72,7 @@ def _told(lost: tuple[int, int | None] | None) -> str:
         return ""
     first, last = lost
     if last is None:
-        return f"; commits from {first} on are lost"
+        return f"; commits from {first} on may be lost"
     return f"; commit {first} is lost" if first == last else f"; commits {first} to {last} are lost"
 
 
@@ -81,7 +82,11 @@ def _stored(environment: Environment) -> _Stored | None:
         if checkpoint is None:
             return None
         cursor = transaction.cursor(environment.databases["commits"])
-        head = commit_number(cursor.key()) if cursor.last() else 0
+        head = 0
+        if cursor.last():
+            head = commit_number(cursor.key())
+            with suppress(DamagedError):  # noted with the other records
+                head = decode_commit(*cursor.item()).last
         return _Stored(environment.path, checkpoint, environment.archive(transaction), head)
 
 
