@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import pytest
 from tests.child import run
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive.columns import Columns
+from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
+from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
+from yamcs_archive.storage.write.placement import place
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 

@@ -30,6 +30,8 @@ from yamcs_archive.storage.format.log_segments import (
 )
 from yamcs_archive.storage.format.meta import Checkpoint
 
+_FOREIGN = "it is a segment of another archive"
+
 
 class LogDamage(NamedTuple):
     """Something of a log that cannot be read."""
@@ -118,6 +120,28 @@ def readable_log(
     return Readable([found[sequence] for sequence in sorted(found)], carrying, damage)
 
 
+def foreign_segments(folder: Path, archive: bytes) -> list[LogDamage]:
+    """Return the segments with a whole header that is not of this log.
+
+    A writer refuses them, also those behind the acknowledged end, which readers do not look at.
+    """
+    found = []
+    for number in segment_numbers(folder):
+        try:
+            data = read_segment(folder, number, 0, HEADER_BYTES)
+        except FileNotFoundError:  # LMDB has all of it
+            continue
+        try:
+            header = decode_header(data, number)
+        except DamagedError as error:
+            if is_header(data):
+                found.append(LogDamage(f"log-{number}", error.reason))
+        else:
+            if header is not None and header.archive != archive:
+                found.append(LogDamage(f"log-{number}", _FOREIGN))
+    return found
+
+
 def _parts(
     folder: Path,
     checkpoint: int,
@@ -179,7 +203,7 @@ def _wrong(
 ) -> str | None:
     """Return why a segment is not of this log; None if it is."""
     if archive not in (None, header.archive):
-        return "it is a segment of another archive"
+        return _FOREIGN
     if following is not None and following.before[:2] != (header.number, header.epoch):
         return f"it is not the segment that log-{following.number} continues"
     if end is not None and end.epoch != header.epoch:

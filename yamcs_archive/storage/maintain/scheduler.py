@@ -276,8 +276,9 @@ class Maintenance:
         return image is not None and self._writer.put_table(table, image)
 
     def _made(self, table: MemoryTable, left_max: int) -> TableImage | None:
-        """Plan a checkpoint; None if the writer put the table into LMDB meanwhile: what is stored already cannot
-        be planned.
+        """Plan a checkpoint; None if the writer put the table into LMDB meanwhile.
+
+        What is stored already cannot be planned.
         """
         carried = self._writer.tables.carried
         environment = self._environment
@@ -287,7 +288,9 @@ class Maintenance:
                 transaction.cursor(environment.databases["summaries"]),
                 lambda first: Block(first, stored(first)),
             )
-            if environment.checkpoint(transaction) != (table.after, 0 if carried is None else carried.last):
+            stored_now = environment.checkpoint(transaction)
+            known = table.after, 0 if carried is None else carried.last
+            if stored_now is None or stored_now[:2] != known:
                 return None
             tables = [table] if carried is None else [carried, table]
             return made_from(

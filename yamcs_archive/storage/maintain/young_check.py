@@ -18,7 +18,7 @@ from yamcs_archive.results import Fault
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.file_system import os_errors_translated
 from yamcs_archive.storage.disk.log_chain import read_log
-from yamcs_archive.storage.disk.log_readable import LogDamage, readable_log
+from yamcs_archive.storage.disk.log_readable import LogDamage, foreign_segments, readable_log
 from yamcs_archive.storage.format.commits import commit_number, decode_commit
 from yamcs_archive.storage.format.log_records import decode_payload
 from yamcs_archive.storage.format.meta import Checkpoint
@@ -59,7 +59,10 @@ def check_young(environment: Environment, faults: Faults) -> None:
             break
     with os_errors_translated(stored.folder):
         found = readable_log(stored.folder, stored.checkpoint, stored.archive, acknowledged=True)
-    for damage in found.damage or [LogDamage(error.where, error.reason)]:
+        foreign = foreign_segments(stored.folder, stored.archive)
+    told = {each.where for each in found.damage}
+    every = [*found.damage, *(each for each in foreign if each.where not in told)]
+    for damage in every or [LogDamage(error.where, error.reason)]:
         lost = found.commits_of(damage, stored.head)
         faults.are_events_missing = True
         if lost is not None:
@@ -95,6 +98,8 @@ def _first_damage(stored: _Stored) -> DamagedError | None:
     folder, checkpoint, archive, _ = stored
     try:
         with os_errors_translated(folder):
+            for foreign in foreign_segments(folder, archive):
+                return foreign.error
             found = read_log(folder, checkpoint.last, archive, acknowledged=True)
         records = (decode_payload(record.sequence, record.payload) for record in found.records)
         MemoryTables(checkpoint, records)

@@ -112,8 +112,12 @@ def _stretches(events: StoredVectors, index: BlockIndex, placed: Placed) -> Iter
     while at < events.size:
         first = encode_key(*keys.key(at))
         following = index.first_from(first)
-        if following == first:  # a fault of the program: it must not go on for ever, nor store the event twice
-            placed.damaged.append(DamagedError(f"key {first.hex()}", "the event is young and in a block as well"))
+        if (
+            following == first
+        ):  # a fault of the program: it must not go on for ever, nor store the event twice
+            placed.damaged.append(
+                DamagedError(f"key {first.hex()}", "the event is young and in a block as well")
+            )
             placed.left.append(range(at, at + 1))
             at += 1
             continue
