@@ -153,6 +153,9 @@ TABLE_EVENTS_MAX = 15_000
 some 100 ms, and they fill three blocks."""
 TABLE_BYTES_MAX = 8 << 20
 """Most bytes of memory of a memory table, likewise."""
+TABLE_RECORDS_MAX = 8_000
+"""Most records of the log of a memory table: after a kill, an opening takes some 6 to 12 us for each, however
+few events it has."""
 TABLES_BYTES_MAX = 64 << 20
 """Most bytes of memory of the growing memory tables of all instances of a process: beyond it the largest are
 put into blocks."""

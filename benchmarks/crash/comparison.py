@@ -52,13 +52,15 @@ def compare_copy(copy: Instance, events: Iterable[Event], ledger: Ledger) -> Ite
     """Yield the faults of what was restored from the newest backup, ``events``: it may have been long ago."""
     yield from _verified(copy)
     found: dict[int, Stored] = {}
-    yield from _events(events, ledger, found, _horizon(copy))
+    horizon = _horizon(copy)  # pruning that was refused midway may have moved it
+    yield from _events(events, ledger, found, horizon)
     for entry in ledger.due():
         if (
             entry.acknowledged_at is not None
             and ledger.copied_at is not None
             and entry.acknowledged_at <= ledger.copied_at
             and entry.offer.tag not in found
+            and not _is_before(entry, horizon)
         ):
             yield f"lost: {entry.offer} was acknowledged before the backup, and is not in it"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -22,8 +23,10 @@ from yamcs_archive.storage.disk.boot import this_boot
 from yamcs_archive.storage.disk.log_chain import LogGoneError, read_log
 from yamcs_archive.storage.disk.log_files import read_end, segment_numbers
 from yamcs_archive.storage.disk.log_tail import LogTail
+from yamcs_archive.storage.format.log_records import LogRecord
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
 from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.young import memory_table, views
 from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import MemoryTables
 
@@ -316,6 +319,48 @@ def test_while_full_tables_cannot_be_put_nothing_is_appended(
         monkeypatch.setattr(committer, "_TRY_AGAIN_S", 0.0)
         sim.append(Event("m", generation_time=1_000))
         assert len(messages(sim)) == stored + 1
+
+
+def test_a_medium_that_is_full_only_within_a_write_is_told_as_full(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a copy-on-write file system may be: the record that carries late events meets it."""
+    for block in range(2):
+        sim.append_many(Event("m", generation_time=1_000 * block + n) for n in range(50))
+    sim.append(Event("late", source="L", generation_time=30))
+    store: Any = sim._store
+    real = os.pwrite
+
+    def full(descriptor: int, data: bytes, offset: int) -> int:
+        if len(data) > 32 and any(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(descriptor, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", full)
+        with pytest.raises(OutOfSpaceError):
+            store._writer.checkpoint_all(10)
+    assert messages(sim).count("late") == 1
+    sim.append(Event("after", generation_time=3_000))
+    assert sim.count() == len(messages(sim)) == 102
+
+
+@pytest.mark.parametrize(("records", "full"), [(4, False), (5, True), (6, True)])
+def test_a_table_of_many_records_is_full_however_few_events_they_have(
+    records: int, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory_table, "TABLE_RECORDS_MAX", 5)
+    monkeypatch.setattr(views, "TABLE_RECORDS_MAX", 5)
+    tables = MemoryTables(Checkpoint(10, 0))
+    for number in range(11, 11 + records):
+        tables.growing.add(LogRecord(number, ()))
+    assert memory_table.is_full(tables.growing, 1_000) == full
+    assert not tables.are_full(1_000)
+    for number in range(11 + records, 20):
+        tables.growing.add(LogRecord(number, ()))
+    assert not tables.are_full(1_000)
+    tables.growing.add(LogRecord(20, ()))
+    assert tables.are_full(1_000)
 
 
 def test_a_full_medium_without_an_acknowledged_end_may_be_opened(

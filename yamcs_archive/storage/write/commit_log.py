@@ -48,6 +48,10 @@ _ALIGNED = 8
 class LogWriteError(UnavailableError):
     """A record was written in part, or not synced: recover the log to find out."""
 
+    def __init__(self, reason: OSError) -> None:
+        super().__init__(reason.strerror or str(reason))
+        self.reason = reason
+
 
 class CommitLog:
     """The log of one generation, while this process writes it. For the thread that commits."""
@@ -132,7 +136,7 @@ class CommitLog:
         try:
             self._write(file, header, payload)
         except OSError as error:
-            raise LogWriteError(error.strerror or str(error)) from error
+            raise LogWriteError(error) from error
         return self.sequence
 
     def _next_segment(self, payload_bytes: int) -> tuple[SegmentFile, SegmentHeader]:

@@ -39,6 +39,7 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import LATE_BYTES_MAX, TABLE_EVENTS_LEFT_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment, LazyRead
+from yamcs_archive.storage.disk.file_system import in_our_words
 from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
 from yamcs_archive.storage.disk.log_files import remove_segments
 from yamcs_archive.storage.failpoints import failpoint
@@ -317,7 +318,7 @@ class Committer:
         except BaseException as error:
             self.invalidate()  # it may be stored
             if isinstance(error, LogWriteError):  # nothing of a caller's was in that record
-                raise UnavailableError(f"{self._environment.path}: {error}") from error
+                raise in_our_words(error.reason, self._environment.path) from error
             raise
         self._drop(image.last, carried)
         self._damage.meet_all(image.damaged)

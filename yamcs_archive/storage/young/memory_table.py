@@ -26,7 +26,7 @@ import numpy as np
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.event import SEVERITIES, Severity
 from yamcs_archive.event_vectors import StoredVectors, int64s
-from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX
+from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX, TABLE_RECORDS_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import (
     Key,
@@ -386,7 +386,11 @@ class MemoryTable:
 
 def is_full(table: MemoryTable, events_max: int) -> bool:
     """Return whether a table is to be put into blocks."""
-    return table.events >= events_max or table.size_bytes >= TABLE_BYTES_MAX
+    return (
+        table.events >= events_max
+        or table.size_bytes >= TABLE_BYTES_MAX
+        or table.last - table.after >= TABLE_RECORDS_MAX
+    )
 
 
 def _entries(times: Sequence[int], sources: list[str], numbers: Sequence[int], first: int) -> list[bytes]:

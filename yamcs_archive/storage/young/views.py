@@ -21,7 +21,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors, int64s
-from yamcs_archive.limits import TABLE_BYTES_MAX
+from yamcs_archive.limits import TABLE_BYTES_MAX, TABLE_RECORDS_MAX
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.keys import TIME_BYTES
 from yamcs_archive.storage.format.log_records import Carried, LogRecord
@@ -369,7 +369,9 @@ class MemoryTables:
             return True
         # After a failed checkpoint what was in two tables is in one.
         events, size_bytes = sum([each.events for each in tables]), sum([each.size_bytes for each in tables])
-        return events >= 2 * events_max or size_bytes >= 2 * TABLE_BYTES_MAX
+        if events >= 2 * events_max or size_bytes >= 2 * TABLE_BYTES_MAX:
+            return True
+        return tables[-1].last - tables[0].after >= 2 * TABLE_RECORDS_MAX
 
     @property
     def count(self) -> int:
