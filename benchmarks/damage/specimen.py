@@ -13,7 +13,7 @@ from unittest.mock import patch
 import lmdb
 
 from yamcs_archive import Archive, Event, EventKey, Options, Severity
-from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES
+from yamcs_archive.storage.disk.lmdb_open import DATA, DATABASES, TEXTS
 from yamcs_archive.storage.disk.log_files import segment_numbers
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.maintain import groups
@@ -23,6 +23,7 @@ _NOW = 1_800_000_000_000_000
 OPTIONS = Options(block_events_max=4, run_events_min=4, maintenance=False, clock=lambda: _NOW)
 _OVERFLOW_CHARACTERS = 2_800
 """Length of a message that LMDB puts into pages of its own, though it is compressed."""
+_NAMES = (*DATABASES, TEXTS)
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def generation(directory: Path) -> Path:
 
 def records(directory: Path) -> list[Record]:
     """Return all keys and values of a closed archive."""
-    with lmdb.open(str(generation(directory)), max_dbs=len(DATABASES), readonly=True) as environment:
-        return [record for name in DATABASES for record in _records(environment, name)]
+    with lmdb.open(str(generation(directory)), max_dbs=len(_NAMES), readonly=True) as environment:
+        return [record for name in _NAMES for record in _records(environment, name)]
 
 
 def _records(environment: lmdb.Environment, name: str) -> Iterator[Record]:
@@ -119,7 +120,7 @@ def _records(environment: lmdb.Environment, name: str) -> Iterator[Record]:
 
 def put(directory: Path, record: Record, key: bytes, value: bytes) -> None:
     """Replace a record of a closed archive."""
-    with lmdb.open(str(generation(directory)), max_dbs=len(DATABASES), sync=False) as environment:
+    with lmdb.open(str(generation(directory)), max_dbs=len(_NAMES), sync=False) as environment:
         database = environment.open_db(record.database.encode(), create=False)
         with environment.begin(write=True, db=database) as transaction:
             transaction.delete(record.key)

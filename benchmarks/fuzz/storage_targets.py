@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import msgpack
@@ -32,6 +32,7 @@ from yamcs_archive.storage.format.meta import Meta, decode_meta, encode_meta
 from yamcs_archive.storage.format.requests import RequestRecord, decode_record, encode_record
 from yamcs_archive.storage.format.rows import decode_row, decode_rows, encode_rows
 from yamcs_archive.storage.format.source_states import SourceState, decode_source, encode_source
+from yamcs_archive.storage.format.text_filters import TextFilter, decode_filter, excludes, trigrams
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import (
     BLOCK_LEVEL,
@@ -168,6 +169,21 @@ def _zone_map(key: bytes, value: bytes) -> None:
     ZoneMap.merge([zone_map, zone_map])
 
 
+def _text_filter(key: bytes, value: bytes) -> None:
+    found = decode_filter(key, value)
+    wanted = trigrams(["battery 1"])
+    assert excludes(key, value, wanted) != found.may_hold(wanted)
+    assert decode_filter(*found.encode(BLOCK_LEVEL, key[1:])).covers(found)
+
+
+def _text_filters() -> Iterator[tuple[bytes, bytes]]:
+    """Yield a filter of some texts, and one that may hold anything."""
+    for chunk in (b'["Battery 1 voltage is 1 V"]', "ß".encode()):
+        found = TextFilter()
+        found.add([chunk])
+        yield found.encode(BLOCK_LEVEL, _KEY)
+
+
 def _meta() -> Callable[[bytes], bool]:
     """The input is a msgpack map of names and values."""
     checksummed = Checksummed("meta")
@@ -294,6 +310,12 @@ TARGETS = (
         _bodies(*(encode_zone_map(BLOCK_LEVEL, each) for each in _ZONE_MAPS)),
         _MSGPACK,
         _record("summaries", BLOCK_LEVEL + _KEY, _zone_map),
+    ),
+    Target(
+        "text filter",
+        _bodies(*_text_filters()),
+        _MSGPACK,
+        _record("texts", BLOCK_LEVEL + _KEY, _text_filter),
     ),
     Target(
         "meta",

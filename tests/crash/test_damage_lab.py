@@ -63,12 +63,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def test_the_specimen_has_some_four_kibibytes_of_every_kind(made: Path) -> None:
+def test_the_specimen_has_some_eight_kibibytes_of_every_kind(made: Path) -> None:
     found = specimen.records(made)
     kinds = {record.database for record in found}
-    assert kinds == {"meta", "sources", "blocks", "summaries", "commits", "requests"}
+    assert kinds == {"meta", "sources", "blocks", "summaries", "commits", "requests", "texts"}
     assert {record.key[:1] for record in found if record.database == "summaries"} == {b"\0", b"\1"}
-    assert 3_900 < sum(record.bits for record in found) // 8 < 5_200
+    assert 7_800 < sum(record.bits for record in found) // 8 < 9_000
 
 
 def test_the_specimen_has_a_log_with_young_and_carried_events(made: Path) -> None:
