@@ -26,6 +26,8 @@ _ALLOCATED_MIN_BYTES = 64 << 10
 """Bytes of a record from which on its space is allocated, not filled with zeros: its own bytes take
 longer.
 """
+_ALLOCATED_STEP_BYTES = 1 << 20
+"""Bytes by which it is allocated: for each record of 94 KB by itself, a commit took 1.35 times as long."""
 _PREFIX, _END_NAME = "log-", "log.end"
 _MODE = 0o666
 """Before the umask, as LMDB's files have it."""
@@ -52,8 +54,13 @@ class SegmentFile:
         if more <= 0:
             return
         if more >= _ALLOCATED_MIN_BYTES:
-            os.posix_fallocate(self._descriptor, self.ready_bytes, more)
-            self.ready_bytes = stop
+            ahead = more + -more % _ALLOCATED_STEP_BYTES
+            try:
+                os.posix_fallocate(self._descriptor, self.ready_bytes, ahead)
+            except OSError:  # there may be room for the record alone
+                ahead = more
+                os.posix_fallocate(self._descriptor, self.ready_bytes, ahead)
+            self.ready_bytes += ahead
         else:
             _write(self._descriptor, _ZEROS, self.ready_bytes)
             os.fdatasync(self._descriptor)

@@ -125,7 +125,7 @@ class CommitLog:
         header: SegmentHeader | None = None
         stop = self._place.offset + size + -size % _ALIGNED
         file = self._file
-        if file is None or stop > file.ready_bytes:
+        if file is None or stop > min(file.ready_bytes, SEGMENT_BYTES_MAX):
             with os_errors_translated(self._folder):
                 if not self._published:
                     self._publish()
