@@ -55,6 +55,8 @@ EVENTS = (
     "storage.write.validation._TIMES_MIN",
     "storage.write.validation._TOGETHER",
     "storage.young.memory_table._SORTED_SHARE",
+    "storage.young.memory_table._VECTOR_EVENTS_MIN",
+    "storage.write.plain_append.PLAIN_EVENTS_MAX",
     "storage.format.event_columns._BYTE_CODES_MAX",
     "storage.format.messages._BUILT_SHARE",
     "event_vectors._PICKED_SHARE",
@@ -119,6 +121,7 @@ TEXTS = (
     "storage.write.commit_log.SEGMENT_BYTES_MAX",
     "storage.disk.log_files.SEGMENT_STEP_BYTES",
     "storage.disk.log_files._ALLOCATED_MIN_BYTES",
+    "limits.TABLE_BYTES_LEFT_MAX",
     "limits.TABLE_BYTES_MAX",
     "limits.TABLES_BYTES_MAX",
     "storage.maintain.scheduler._PLANS_MAX",
@@ -242,6 +245,19 @@ OTHERS = (
     "storage.disk.log_files._MODE",
     "storage.format.log_segments._FORM",
     "storage.young.views._TAIL_BYTES",
+    "limits.LATE_BYTES_MAX",
+    "storage.backup.snapshot._TRIES",
+    "storage.disk.environment._TRIES_MIN",
+    "storage.maintain.young_check._TRIES",
+    "storage.write.validation._PLAIN_SOURCE_CHARACTERS",
+    # The layout of a log, and what an event takes in a table; tests/storage/test_commit_log.py.
+    *(
+        f"storage.format.log_segments.{name}"
+        for name in ("ARCHIVE_BYTES", "END_BYTES", "FRAME_BYTES", "HEADER_BYTES")
+    ),
+    "storage.format.commits.COMMIT_KEY_BYTES",
+    "storage.write.commit_log._ALIGNED",
+    *(f"storage.young.memory_table.{name}" for name in ("_EVENT_BYTES", "_INDEX_BYTES", "_SOURCE_BYTES")),
     "storage.format.backup_frames._READ_BYTES",
     "storage.disk.file_length._HEAD_BYTES",
     "storage.disk.reader_gate._READERS_CHECKED_MIN",

@@ -105,9 +105,9 @@ def test_readers_and_backlog() -> None:
         ({"oldest_reader_seconds": READER_S_MAX + 0.1}, (BAD, GOOD)),
         ({"readers": READERS_MAX * 9 // 10}, (GOOD, GOOD)),
         ({"readers": READERS_MAX * 9 // 10 + 1}, (BAD, GOOD)),
-        ({"sealing_backlog_seconds": BACKLOG_S_MAX + 0.1}, (GOOD, BAD)),
-        ({"rows": _YOUNG_MAX}, (GOOD, GOOD)),
-        ({"rows": _YOUNG_MAX + 1}, (GOOD, BAD)),
+        ({"checkpoint_backlog_seconds": BACKLOG_S_MAX + 0.1}, (GOOD, BAD)),
+        ({"young_events": _YOUNG_MAX}, (GOOD, GOOD)),
+        ({"young_events": _YOUNG_MAX + 1}, (GOOD, BAD)),
     ]:
         found = list(usage_findings("sim", replace(usage, **changes)))  # type: ignore[arg-type]
         assert tuple(map(level, found)) == expected, changes
@@ -165,7 +165,7 @@ def test_a_reader_that_holds_on_is_seen_by_who_has_just_opened_the_archive(
     sim.append(Event("a"))
     child = reader_of(archive)
     try:
-        sim.append(Event("b"))
+        sim.settle()  # which changes LMDB's pages, unlike an append
         out = run(
             """
             with Archive.open(sys.argv[1], readonly=True) as archive:

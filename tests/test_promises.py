@@ -119,7 +119,7 @@ def test_a_source_of_which_all_has_expired_has_no_number_either(
         assert archive.instance("sim").append(Event("now", source="S0")).event.seq_number == 0
 
 
-def test_one_settle_seals_all_rows(tmp_path: Path) -> None:
+def test_one_settle_puts_all_events_into_blocks(tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(Event("first", generation_time=n, seq_number=n) for n in range(300))

@@ -2,7 +2,7 @@
 
 One archive for each way and number of sources receives batches of all sizes, each at times of its own, some
 before and some after all stored events. The batches break off and are completed, are sent again, are in
-conflict, and are mixed. All of this is repeated after sealing, after reopening, and after a part has expired
+conflict, and are mixed. All of this is repeated after settling, after reopening, and after a part has expired
 (``tests/net.py``). By default each small size goes every way, and most larger ones go one way; in the long
 tests each size goes every way.
 """

@@ -85,7 +85,7 @@ class InstanceActivity:
 class InstanceUsage:
     """What an instance holds and uses at this moment. Sizes are bytes."""
 
-    rows: int
+    young_events: int
     """Events that are not in blocks yet."""
     blocks: int
     map_bytes: int
@@ -98,9 +98,9 @@ class InstanceUsage:
     """Places in use in LMDB's table of readers, of all processes: threads that read, or have read."""
     oldest_reader_seconds: float
     """For how long the oldest read transaction has kept pages from being reused; 0 if none does."""
-    sealing_backlog_seconds: float
-    """For how long rows that are due have waited to become blocks; 0 if none do, and where nothing is sealed
-    because the archive is open for reading."""
+    checkpoint_backlog_seconds: float
+    """For how long a full memory table has waited to be put into blocks; 0 if none does, and where nobody
+    would do that because the archive is open for reading."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,17 +198,17 @@ def usage_findings(name: str, usage: InstanceUsage) -> Iterator[Finding]:
         )
     else:
         yield Finding("readers", Level.GOOD, f"{usage.readers}, none keeps pages from being reused", "", name)
-    backlog_s = usage.sealing_backlog_seconds
-    if backlog_s > BACKLOG_S_MAX or usage.rows > 2 * (LATE_EVENTS_MAX + TABLE_EVENTS_MAX):
+    backlog_s = usage.checkpoint_backlog_seconds
+    if backlog_s > BACKLOG_S_MAX or usage.young_events > 2 * (LATE_EVENTS_MAX + TABLE_EVENTS_MAX):
         yield Finding(
             "backlog",
             Level.BAD,
-            f"{usage.rows} rows are not sealed, the oldest for {backlog_s:.0f} s too long",
+            f"{usage.young_events} young events are not in blocks, the oldest for {backlog_s:.0f} s too long",
             "the log of the server says why; without a server, open the archive for writing",
             name,
         )
     else:
-        yield Finding("backlog", Level.GOOD, f"{usage.rows} rows wait to be sealed, as they should", "", name)
+        yield Finding("backlog", Level.GOOD, f"{usage.young_events} young events, as it should be", "", name)
 
 
 def space_finding(space: Space) -> Finding:

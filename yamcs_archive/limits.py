@@ -71,8 +71,8 @@ CONFLICTS_KEPT_BYTES_MAX = 8 << 20
 one."""
 
 RUN_EVENTS_MIN = 4_000
-"""Fewest new events in a run that are written as blocks at once; a shorter run is stored as rows until it is
-sealed."""
+"""Fewest new events in a run that are written as blocks at once; a shorter one goes
+through the log."""
 
 # Reading
 
@@ -167,6 +167,8 @@ LATE_BYTES_MAX = 32 << 20
 TABLE_EVENTS_LEFT_MAX = 256
 """Most young events that stay in the log at rest and at close: a single event each minute must not rewrite a
 block of thousands."""
+TABLE_BYTES_LEFT_MAX = 1 << 20
+"""Most bytes of memory of those events: each opening reads them, and readers of other processes hold them."""
 
 REST_AGE_US = 60_000_000
 """Age of the newest commit from which on an instance rests, in microseconds: then young events go into
@@ -274,7 +276,7 @@ PRUNED_BLOCKS_MAX = 64
 """Largest number of blocks that one transaction of pruning deletes: appends wait for it."""
 
 PRUNED_RECORDS_MAX = 1_000
-"""Largest number of rows, and of commit records, that one transaction of pruning deletes."""
+"""Largest number of commit records that one transaction of pruning deletes."""
 
 PRUNE_EVERY_US = 3_600_000_000
 """Time between two runs of pruning on a schedule, in microseconds."""

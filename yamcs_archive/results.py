@@ -105,7 +105,7 @@ class CompactionResult:
     before_bytes: int
     after_bytes: int
     seconds: float
-    """How long it took, sealing included."""
+    """How long it took, with the checkpoint before it."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class Verification:
     """What a verification read, and what it found."""
 
     events: int
-    rows: int
+    young_events: int
     """Events that are not in blocks yet."""
     blocks: int
     commits: int

@@ -47,7 +47,7 @@ class ArchiveContender(Contender[list[Event]]):
         self._instance.append_many(chain.from_iterable(batches))
 
     def settle(self) -> None:
-        """Wait until nothing is left to be sealed."""
+        """Wait until nothing is left to be put into blocks."""
         self._instance.settle()
 
     def rest(self) -> None:

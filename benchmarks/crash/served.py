@@ -1,7 +1,7 @@
 """A life that serves its archive over HTTP, and the clients that learn what it acknowledged.
 
 1. The server is the one of ``yamcs-archive serve``, uvicorn on the archive's own socket, in the process that
-   is killed. Beside it a thread seals. A client compacts, prunes and makes backups.
+   is killed. Beside it a thread makes checkpoints. A client compacts, prunes and makes backups.
 2. The clients are threads of the parent, which is not killed: what they were answered is what the server
    acknowledged. They end, and close their sockets, before the parent forks again.
 """

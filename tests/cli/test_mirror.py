@@ -21,7 +21,7 @@ from tests.client.scripted import answer, scripted
 from tests.http.feeds import uvicorn_server
 from tests.server.at_hand import at_hand
 from tests.server.serving import WAIT_S, Load, Served, launch, post, serving
-from tests.storage.by_hand import change_meta
+from tests.storage.by_hand import change_meta, put_into_lmdb
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.cli.main import main
 from yamcs_archive.errors import MirrorError, NotAnArchiveError, UnknownInstanceError
@@ -63,6 +63,7 @@ def state_of(copy: Path) -> MirrorState:
 
 def forget_history(copy: Path) -> None:
     """Give a copy the cursor that an earlier version would have stored, at the same position."""
+    put_into_lmdb(copy)  # the log may have the newer one
     state = state_of(copy)
     assert state.cursor is not None
     cursor = encode_cursor(decode_cursor(state.cursor)._replace(fingerprint=None))

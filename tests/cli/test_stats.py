@@ -82,7 +82,7 @@ def test_stats_is_the_same_from_a_directory_a_server_the_library_and_the_client(
     assert "activity" not in here[1]
     assert (here[1]["events"], there[1]["events"]) == (300, 301)
     assert there[1]["activity"]["stored"] == 1
-    assert summary_of(there[1]).usage.rows == 1
+    assert summary_of(there[1]).usage.young_events == 1
     assert there[1]["createdBy" if "createdBy" in there[1] else "created"] == here[1]["created"]
 
 

@@ -33,7 +33,7 @@ def verify(data: Path, *arguments: str, capfd: pytest.CaptureFixture[str]) -> tu
 def test_a_sound_archive_has_a_line_for_each_instance(data: Path, capfd: pytest.CaptureFixture[str]) -> None:
     status, lines, complaints = verify(data, capfd=capfd)
     assert (status, complaints) == (0, "")
-    assert lines[0].startswith("bench: 1 events in 0 blocks and 1 rows, 1 commits, 1 sources: no faults, ")
+    assert lines[0].startswith("bench: 1 events in 0 blocks, 1 young, 1 commits, 1 sources: no faults, ")
     assert lines[1].startswith("sim: 73 events in ")
     assert len(lines) == 2
     assert verify(data, "bench", capfd=capfd)[1][0].startswith("bench: ")

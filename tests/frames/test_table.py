@@ -50,9 +50,9 @@ def day(count: int, first: int = 0) -> list[Event]:
     ]
 
 
-@pytest.fixture(params=["rows", "blocks", "late", "both"])
+@pytest.fixture(params=["young", "blocks", "late", "both"])
 def events(request: pytest.FixtureRequest, sim: Instance) -> list[Event]:
-    """Events in ``sim``: in rows, in blocks, in blocks with late events, and in blocks and rows."""
+    """Events in ``sim``: young, in blocks, in blocks with late events, and in blocks and young."""
     every = day(300)
     if request.param == "late":
         sim.append_many(event for event in every if event.seq_number != 150)

@@ -37,7 +37,7 @@ def _verify_here(
     instance: Path,
     *,
     map_bytes: int,
-    rows_max: int,
+    events_max: int,
     quick: bool,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
@@ -46,7 +46,7 @@ def _verify_here(
     try:
         if quick:
             return verify_quickly(environment)
-        return verify(environment, partial(read_meta, environment), rows_max, progress, cancelled)
+        return verify(environment, partial(read_meta, environment), events_max, progress, cancelled)
     finally:
         release(environment, readonly=True)
 

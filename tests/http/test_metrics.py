@@ -77,7 +77,7 @@ def test_what_was_appended_is_told_by_every_server(send: Feed, sim: Instance) ->
         "stale_readers_cleared_total": 0,
         "live_cut_off_total": 0,
     }
-    assert (found["rows"], found["blocks"]) == (1, 1)
+    assert (found["young_events"], found["blocks"]) == (1, 1)
     assert found["map_bytes"] > found["map_used_bytes"] > 0
     assert found["file_bytes"] > 0
     assert found["readers"] >= 1
@@ -162,7 +162,7 @@ def test_the_name_of_a_source_is_nowhere(core: Feed, sim: Instance) -> None:
 
 @contextmanager
 def many(directory: Path, count: int) -> Iterator[Archive]:
-    """An archive with that many instances, without threads that seal."""
+    """An archive with that many instances, without threads of maintenance."""
     with Archive.open(directory, options=Options(maintenance=False, map_bytes=1 << 20)) as archive:
         for n in range(count):
             archive.instance(f"i{n}", create=True).append(Event("a"))
@@ -189,7 +189,7 @@ def test_beyond_a_number_of_instances_there_are_sums(
             assert value(answer, "mirror_lag_seconds", instance="i1") == 9
             return
         assert value(answer, "events_written_total") == 3
-        assert value(answer, "rows") == 3
+        assert value(answer, "young_events") == 3
         assert value(answer, "commit_seconds_count") == 3
         assert value(answer, "batch_size_bucket", le="1.0") == 3
         assert (value(answer, "live_subscribers"), value(answer, "live_cut_off_total")) == (3, 7)
@@ -211,7 +211,7 @@ def test_a_sum_keeps_what_deleted_and_renamed_instances_counted(
         assert value(feed("GET", "/metrics"), "events_written_total") == 4
         archive.instance("other").append(Event("b"))
         answer = feed("GET", "/metrics")
-        assert (value(answer, "events_written_total"), value(answer, "rows")) == (5, 4)
+        assert (value(answer, "events_written_total"), value(answer, "young_events")) == (5, 4)
         assert value(answer, "commit_seconds_count") == 5
 
 
@@ -253,7 +253,7 @@ def test_a_scrape_has_as_many_lines_for_any_number_of_instances_and_sources(
             del archive._instances[f"i{n}"]
     assert value(answer, "instances") == instances
     assert value(answer, "events_written_total") == instances * sources
-    assert value(answer, "rows") + value(answer, "blocks") >= instances
+    assert value(answer, "young_events") + value(answer, "blocks") >= instances
     assert len(answer.body.splitlines()) == few + 1  # for the route of the first scrape
 
 
@@ -283,7 +283,7 @@ def test_a_scrape_works_in_every_state(
         assert value(feed("GET", "/metrics"), "disk_free_bytes") == 0
     shutil.rmtree(archive.path / "sim")
     assert state() == (0, 1, 1)
-    assert ("rows", (("instance", "sim"),)) not in samples(feed("GET", "/metrics"))
+    assert ("young_events", (("instance", "sim"),)) not in samples(feed("GET", "/metrics"))
     shutil.rmtree(archive.path)
     assert state() == (0, 2, 1)
     assert ("disk_free_bytes", ()) not in samples(feed("GET", "/metrics"))

@@ -168,7 +168,7 @@ def test_what_waits_too_long_is_a_reason_and_leaves_the_server_ready(
     send = core_feed(archive, core=core)
     usage = sim.usage()
     for waited_s, found in ((BACKLOG_S_MAX, []), (BACKLOG_S_MAX + 1, [("backlog", "sim")])):
-        long = replace(usage, sealing_backlog_seconds=waited_s)
+        long = replace(usage, checkpoint_backlog_seconds=waited_s)
         monkeypatch.setattr(Instance, "usage", lambda _, long=long: long)
         assert kinds(send("GET", "/readyz")) == found
     monkeypatch.setattr(Instance, "usage", lambda _: usage)

@@ -34,7 +34,7 @@ def test_a_sound_instance(send: Feed, sim: Instance) -> None:
 
 def test_a_quick_one_and_bad_parameters(core: Feed, sim: Instance) -> None:
     sim.append(Event("a"))
-    assert core("POST", f"{VERIFY}?quick=true").json()["rows"] == 1
+    assert core("POST", f"{VERIFY}?quick=true").json()["youngEvents"] == 1
     assert "must be true or false" in error_of(core("POST", f"{VERIFY}?quick=1"), 400, "BadRequestException")
     error_of(core("POST", "/api/archive/nosuch:verify"), 404, "NotFoundException")
     error_of(core("GET", VERIFY), 405, "MethodNotAllowedException")

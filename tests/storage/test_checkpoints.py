@@ -13,13 +13,14 @@ import pytest
 
 from tests.child import run
 from tests.storage.test_damage import values
-from yamcs_archive import Archive, Event, Instance, Options
+from yamcs_archive import Archive, Event, Instance, Options, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
-from yamcs_archive.storage.write.placement import place
+from yamcs_archive.storage.write import checkpoint, committer, placement
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -332,7 +333,7 @@ def test_scans_that_run_during_checkpoints_see_each_event_exactly_once(small: In
     first = events(300)
     for event in first:
         small.append(event)
-    sealed = threading.Event()
+    settled = threading.Event()
 
     def checkpoint_and_disturb() -> None:
         try:
@@ -340,12 +341,12 @@ def test_scans_that_run_during_checkpoints_see_each_event_exactly_once(small: In
                 small.append(Event("late", source=f"L{n}", generation_time=n * 97))
                 small.settle()
         finally:
-            sealed.set()
+            settled.set()
 
     thread = threading.Thread(target=checkpoint_and_disturb)
     thread.start()
     scans = 0
-    while not sealed.is_set() or not scans:
+    while not settled.is_set() or not scans:
         for descending in (False, True):
             found = [event.key for event in small.events(descending=descending)]
             assert found == sorted(set(found), reverse=descending)
@@ -459,6 +460,41 @@ def test_events_that_are_stored_already_are_planned_for_no_block(tmp_path: Path)
                 transaction.cursor(databases["summaries"]), lambda first: Block(first, stored(first))
             )
             again = StoredVectors.of(Columns.of(list(sim.events())), 1)
-            placed = place(again, index, stored, SMALL)
+            placed = placement.place(again, index, stored, SMALL)
         assert placed.left[0] == range(1)
         assert "young and in a block as well" in placed.damaged[0].reason
+
+
+@pytest.mark.parametrize("point", ["placed", "checkpoint-begun", "log-written"])
+def test_where_there_is_no_memory_appends_are_refused_and_go_on_when_there_is_some(
+    tmp_path: Path, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer puts two full tables into blocks before it takes more."""
+    options = replace(SMALL, table_events_max=10, run_events_min=1000)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events(10))
+        sim.append_many(events(10, source="T"))
+        lacking = [True]
+
+        def lack(reached: str) -> None:
+            if reached == point and lacking:
+                lacking.pop()
+                raise MemoryError
+
+        def placed(*given: Any, **more: Any) -> Any:
+            lack("placed")
+            return placement.place(*given, **more)
+
+        monkeypatch.setattr(committer, "_TRY_AGAIN_S", 0.0)
+        monkeypatch.setattr(checkpoint, "place", placed)
+        monkeypatch.setattr(failpoints, "on_point", lack)
+        late = Event("U", source="U", generation_time=5, seq_number=0, reception_time=0)
+        stored = point == "log-written"  # of that the writer cannot know
+        with pytest.raises(OutcomeUnknownError if stored else OutOfSpaceError, match=r"(?i)memory"):
+            sim.append(late)
+        assert sim.stats().events == 20 + stored
+        whole(sim)
+        assert sim.append(late).duplicate == stored
+        assert sim.stats().events == 21
+        whole(sim)

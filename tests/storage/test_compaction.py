@@ -260,11 +260,11 @@ def test_a_reader_that_begins_just_after_the_change_starts_again_in_the_new_gene
         assert reader.communicate("begin\n", timeout=WAIT_S) == ("['after', 'before']\n", "")
 
 
-def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: Path, at: Any) -> None:
+def test_compactions_and_checkpoints_exclude_one_another(small: Instance, tmp_path: Path, at: Any) -> None:
     mixed(small)
     running = 0
     greatest = 0
-    sealed: list[bool] = []
+    settled: list[bool] = []
     others: list[threading.Thread] = []
 
     def watch(point: str) -> None:
@@ -276,7 +276,7 @@ def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: 
             others.append(threading.Thread(target=small.settle))
             others[-1].start()
         elif point == "compact-carried":
-            sealed.append(entries(small)["young"] == 0)
+            settled.append(entries(small)["young"] == 0)
 
     at(watch)
     threads = [threading.Thread(target=small.compact) for _ in range(3)]
@@ -286,7 +286,7 @@ def test_compactions_and_sealing_exclude_one_another(small: Instance, tmp_path: 
         thread.join()
     for thread in others:
         thread.join()
-    assert (greatest, running, sealed) == (1, 0, [False] * 3)
+    assert (greatest, running, settled) == (1, 0, [False] * 3)
     assert folder(tmp_path / "a" / "sim") == only(4)
     small.settle()
     assert entries(small)["young"] == 0

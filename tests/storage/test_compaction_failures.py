@@ -173,7 +173,8 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
         from pathlib import Path
         from yamcs_archive.storage import failpoints
         directory, point = sys.argv[1:]
-        sim = Archive.open(directory, options=Options(maintenance=False)).instance("sim", create=True)
+        options = Options(run_events_min=1000, maintenance=False)  # what comes later is in blocks too
+        sim = Archive.open(directory, options=options).instance("sim", create=True)
         sim.append_many(Event(os.urandom(300).hex()) for _ in range(3000))
 
         def fill_up(reached):
@@ -209,7 +210,7 @@ def test_a_full_disk_while_copying_changes_nothing_and_says_so(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("action", ["settle", "compact"])
-def test_a_full_disk_while_sealing_is_an_out_of_space_error(tmp_path: Path, action: str) -> None:
+def test_a_full_disk_in_a_checkpoint_is_an_out_of_space_error(tmp_path: Path, action: str) -> None:
     printed = run(
         """
         import os, resource

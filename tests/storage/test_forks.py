@@ -74,7 +74,7 @@ def test_a_child_forked_at_any_moment_is_told_and_does_not_hang(
     locks = {
         "none": threading.Lock(),
         "the writer's": store._writer._lock,  # type: ignore[attr-defined]
-        "sealing": store._maintenance._lock,  # type: ignore[attr-defined]
+        "maintenance": store._maintenance._lock,  # type: ignore[attr-defined]
         "the gate's": store._environment._gate._lock,  # type: ignore[attr-defined]
         "waiting": store._arrivals._starting,  # type: ignore[attr-defined]
         "opening": writer_lock._locks_guard,

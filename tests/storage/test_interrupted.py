@@ -1,4 +1,4 @@
-"""Sealing, closing a group and packing, interrupted at each pass of each failpoint: no event is lost or
+"""A checkpoint, closing a group and packing, interrupted at each pass of each failpoint: no event is lost or
 doubled, queries that skip blocks find the same events as a scan, and the archive continues to work.
 """
 
@@ -23,7 +23,7 @@ from yamcs_archive.storage.maintain import groups
 from yamcs_archive.storage.write import checkpoint
 
 # Blocks of two events and groups of four blocks. One late event of a block goes into its late part, two are
-# merged with the others; and each step of sealing is a transaction of its own.
+# merged with the others; and each step of it is a transaction of its own.
 _OPTIONS = Options(block_events_max=2, run_events_min=2, late_share=1, maintenance=False)
 _LATER = 4_070_908_800_000_000
 

@@ -23,9 +23,9 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import BLOCK_FRAME_BYTES_MAX, BLOCK_TEXT_BYTES_MAX, SOURCE_BYTES_MAX
 from yamcs_archive.storage.format import block_part_encoder, compression
 from yamcs_archive.storage.format.block import Block, encode_blocks
-from yamcs_archive.storage.maintain import scheduler
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.validation import prepare
+from yamcs_archive.storage.young import views
 
 OPTIONS = Options(run_events_min=16, late_share=1, maintenance=False)
 MIB = 1 << 20
@@ -53,7 +53,7 @@ def frames_are_bounded(sim: Instance) -> bool:
 def look_when_idle(sim: Instance) -> None:
     maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # what its thread would do
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scheduler, "TABLE_EVENTS_LEFT_MAX", 0)  # as if there were many
+        patch.setattr(views, "TABLE_EVENTS_LEFT_MAX", 0)  # as if there were many
         for second in (0, 61):
             maintenance.look(second * 1_000_000)
 

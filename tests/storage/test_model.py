@@ -1,4 +1,4 @@
-"""The store beside a plain dictionary: append, duplicate, conflict, late, seal, compact, read, reopen.
+"""The store beside a plain dictionary: append, duplicate, conflict, late, settle, compact, read, reopen.
 
 Times, sources and numbers come from tiny ranges, so that keys are often equal. Blocks have one to five
 events, and reads one to three rows, so that every scan crosses several of both. Batches are small, or large

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.test_file_length import data_file
-from tests.storage.test_verification import filled, verified
+from tests.storage.test_verification import faults_of, filled, verified
 from yamcs_archive import Archive, Event, Options
 from yamcs_archive.errors import DamagedError, UnavailableError
 from yamcs_archive.storage.disk import file_length
@@ -86,10 +86,15 @@ def test_a_sound_archive_has_no_fault_after_any_change(whole: Path) -> None:
 
 
 def test_every_bit_of_the_structure_of_a_page_in_use_is_found(directory: Path) -> None:
-    """Its head without two bytes that LMDB does not use, its list of entries, and their heads."""
+    """Its head without two bytes that LMDB does not use, its list of entries, and their heads.
+
+    LMDB rounds an entry up to an even size, so whether one is of an odd size is no structure: a value's
+    checksum, with its key, tells that.
+    """
     file = data_file(directory)
     raw = file.read_bytes()
     checked = set()
+    sizes: list[int] = []
     for number in in_use(file):
         page = raw[number * PAGE : (number + 1) * PAGE]
         if number_of(page) != number or flags_of(page) not in (1, 2, 4):
@@ -101,13 +106,18 @@ def test_every_bit_of_the_structure_of_a_page_in_use_is_found(directory: Path) -
             found = [node for node in nodes(page, kind) if node is not None]
             offsets += range(16, 16 + 2 * len(found))
             heads = (node.at - len(node.key) - 8 for node in found[:5])
-            offsets += [at + byte for at in heads for byte in range(8)]
+            for at in heads:
+                offsets += range(at, at + 8)
+                sizes += [number * PAGE + at, number * PAGE + at + 6]
         for at in offsets:
             for bit in range(8):
                 changed = bytearray(raw)
                 changed[number * PAGE + at] ^= 1 << bit
                 file.write_bytes(changed)
-                assert reasons(file), (number, at, bit)
+                if not bit and number * PAGE + at in sizes and not reasons(file):
+                    assert faults_of(directory)
+                else:
+                    assert reasons(file), (number, at, bit)
     assert checked == {BRANCH, LEAF}
 
 
@@ -201,7 +211,7 @@ def test_verify_tells_of_pages_and_goes_no_further(directory: Path) -> None:
             found = archive.instance("sim").verify(isolated=isolated)
             assert found is not None
             [fault] = found.faults
-            assert fault.where == f"rows, page {number}"
+            assert fault.where == f"blocks, page {number}"
             assert fault.reason == "its head is damaged"
             assert found.events == 0
 

@@ -363,8 +363,8 @@ def test_the_points_passed_are_the_points_listed(sim: Instance, monkeypatch: pyt
 
 
 MORE_POINTS = [
-    *((point, passes) for point in ("task-before-commit", "task-after-commit") for passes in range(3)),
-    *((point, 0) for point in ("block-half-deleted", "seal-block-deleted", "block-half-put", "block-put")),
+    *((point, passes) for point in ("task-before-commit", "task-after-commit") for passes in range(2)),
+    *((point, 0) for point in ("block-half-deleted", "step-block-deleted", "block-half-put", "block-put")),
 ]
 KILLED = [
     *((point, 0) for point in PRUNE_POINTS),
@@ -386,6 +386,8 @@ def test_after_a_kill_at_any_step_it_goes_on(tmp_path: Path, point: str, passes:
                 )
             sim.settle()
             sim.append(Event("row", source="R", generation_time=1, seq_number=0))
+            if not sys.argv[2].startswith("prune"):
+                sim.settle()  # the horizon moves after a checkpoint, which passes these points too
             die_at(sys.argv[2], int(sys.argv[3]))
             sim.prune(before=505)
     """
@@ -416,6 +418,8 @@ def test_after_a_failure_at_any_step_it_can_be_done_again(
     sim.append_many(events)
     sim.settle()
     sim.append(Event("row", source="R", generation_time=1, seq_number=0))
+    if point == "task-before-commit":
+        sim.settle()  # the horizon moves after a checkpoint, which passes that point too
     failed: list[str] = []
 
     def fail(name: str) -> None:

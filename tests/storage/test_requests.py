@@ -336,6 +336,7 @@ def test_a_failure_while_old_ids_are_deleted_leaves_all_of_them_or_none(
         sim.append(Event("Boot"), request_id=f"{n}")
     clock.now += REQUEST_AGE_US
     sim.append(Event("Boot"), request_id="young")
+    sim.settle()
 
     def fail(reached: str) -> None:
         if reached == point:

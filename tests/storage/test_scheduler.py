@@ -1,4 +1,4 @@
-"""When rows are sealed: by age, by number, and by a clock that is never set."""
+"""When young events go into blocks: at rest, by number, and by a clock that is never set."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ def test_many_young_events_go_into_blocks_when_the_archive_rests(tmp_path: Path)
             maintenance.look(begin + 60_000_000)  # nothing was committed for a minute
             assert entries(sim)["young"] == (count if count > 1 else 0)  # a few more are not worth a block
             begin += 100_000_000
+        whole(sim)
+
+
+@pytest.mark.parametrize(("size", "young"), [(100_000, 10), (110_000, 0)])
+def test_large_young_events_go_into_blocks_however_few(tmp_path: Path, size: int, young: int) -> None:
+    options = Options(maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        for n in range(10):
+            sim.append(Event("x" * size, generation_time=n))
+        assert entries(sim)["young"] == 10
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim")
+        assert entries(sim)["young"] == young
         whole(sim)
 
 

@@ -102,7 +102,7 @@ def test_shown_events_are_duplicates_and_the_stored_ones_stay(
         new = Event("new", generation_time=time, seq_number=0, reception_time=0)  # before all others
         counts = WAYS[way](sim, [new, *events])
         assert (counts.stored, counts.duplicates, counts.conflict_count) == (1, size, 0)
-        sim.compact()  # and once more when all is sealed
+        sim.compact()  # and once more when all is in blocks
     assert list(sim.events(start=0)) == events
 
 

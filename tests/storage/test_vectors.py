@@ -138,7 +138,7 @@ def test_events_scattered_among_stored_ones_are_distinguished_from_them(seed: in
             assert list(sim.events()) == [model[key] for key in sorted(model)]
             assert [change.event.key for change in sim.changes()] == arrived
             if rng.random() < 0.3:
-                with _failing_at("seal-rows-deleted"):
+                with _failing_at("checkpoint-put"):
                     sim.settle()
             if rng.random() < 0.5:
                 sim.settle()

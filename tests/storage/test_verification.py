@@ -97,7 +97,7 @@ def faults_of(directory: Path) -> list[tuple[str, str]]:
 
 def test_an_empty_instance_is_sound(sim: Instance) -> None:
     found = verified(sim)
-    assert (found.events, found.rows, found.blocks, found.commits, found.sources) == (0, 0, 0, 0, 0)
+    assert (found.events, found.young_events, found.blocks, found.commits, found.sources) == (0, 0, 0, 0, 0)
     assert (found.fault_count, found.faults) == (0, ())
 
 
@@ -112,7 +112,7 @@ def test_all_is_counted_once_in_whatever_form_it_is(tmp_path: Path) -> None:
             assert found.faults == ()
             assert (found.events, found.commits, found.sources) == (73, 5, 4)
             assert found.events == sim.stats().events
-            assert found.rows == {0: 2}.get(0 if step.__name__ == "<lambda>" else 1, 0)
+            assert found.young_events == {0: 2}.get(0 if step.__name__ == "<lambda>" else 1, 0)
 
 
 events_lists = st.lists(

@@ -22,10 +22,10 @@ _KEPT = "either the old files are in use or the new ones; no event is lost"
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Return unused space to the file system: seal all events, then replace the files by a dense copy."
-        " Prints a line for each instance. With --data no other process may write to the directory"
-        " meanwhile, but any may read; a served archive must allow it (the permission ManageArchive; without"
-        " users, serve --allow-operations). The disk needs room for the copy."
+        "Return unused space to the file system: put all events into blocks, then replace the files by a"
+        " dense copy. Prints a line for each instance. With --data no other process may write to the"
+        " directory meanwhile, but any may read; a served archive must allow it (the permission"
+        " ManageArchive; without users, serve --allow-operations). The disk needs room for the copy."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)

@@ -24,7 +24,7 @@ EPILOG = """examples:
 AT_ONCE_MAX = 100
 """Largest number of instances that are opened at once: each takes some file descriptors."""
 COLUMNS = (
-    *("INSTANCE", "EVENTS", "SOURCES", "FIRST", "LAST", "ROWS", "BLOCKS", "FILE BYTES"),
+    *("INSTANCE", "EVENTS", "SOURCES", "FIRST", "LAST", "YOUNG", "BLOCKS", "FILE BYTES"),
     *("DUPLICATES", "CONFLICTS", "EXPIRED"),
 )
 
@@ -32,10 +32,11 @@ COLUMNS = (
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
-        "Print the numbers of each instance: events, sources, the first and the last generation time, rows"
-        " (events that are not in blocks yet), blocks, bytes of the file, and how many events were refused as"
-        " duplicates, conflicts or expired. As JSON also the newest commit, the map, readers and backlog, and"
-        " of a served archive what was appended since it was opened. Exits with 1 if one cannot be read."
+        "Print the numbers of each instance: events, sources, the first and the last generation time,"
+        " young events (which are not in blocks yet), blocks, bytes of the file, and how many events were"
+        " refused as duplicates, conflicts or expired. As JSON also the newest commit, the map, readers and"
+        " backlog, and of a served archive what was appended since it was opened. Exits with 1 if one"
+        " cannot be read."
     )
     parser.epilog = EPILOG
     add_target_options(parser, instance=False)
@@ -132,7 +133,7 @@ def _row(summary: InstanceSummary) -> tuple[str, ...]:
         str(summary.events),
         str(summary.sources),
         *("-" if time is None else format_rfc3339(time) for time in times),
-        str(summary.usage.rows),
+        str(summary.usage.young_events),
         str(summary.usage.blocks),
         str(summary.usage.file_bytes),
         str(summary.duplicates),

@@ -213,7 +213,7 @@ def _print_report(name: str, found: Verification, *, quick: bool) -> None:
     faults = "1 fault" if found.fault_count == 1 else f"{found.fault_count or 'no'} faults"
     events = "at both ends" if quick else f"{found.events} events in"
     print(
-        f"{name}: {events} {found.blocks} blocks and {found.rows} rows,"
+        f"{name}: {events} {found.blocks} blocks, {found.young_events} young,"
         f" {found.commits} commits, {found.sources} sources: {faults}, {found.seconds:.1f} s"
     )
     for fault in found.faults:

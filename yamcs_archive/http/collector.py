@@ -71,7 +71,7 @@ _HISTOGRAMS: tuple[tuple[str, str, Callable[[InstanceActivity], Distribution]], 
     ("batch_size", "Events that one commit stored.", lambda done: done.commit_events),
 )
 _GAUGES: tuple[tuple[str, str, Callable[[InstanceUsage], float], Callable[[Iterable[float]], float]], ...] = (
-    ("rows", "Events that are not in blocks yet.", lambda used: used.rows, sum),
+    ("young_events", "Events that are not in blocks yet.", lambda used: used.young_events, sum),
     ("blocks", "Blocks of events.", lambda used: used.blocks, sum),
     ("map_bytes", "Address space reserved for files; it grows when full.", lambda used: used.map_bytes, sum),
     ("map_used_bytes", "Part of the map that is in use.", lambda used: used.map_used_bytes, sum),
@@ -84,9 +84,9 @@ _GAUGES: tuple[tuple[str, str, Callable[[InstanceUsage], float], Callable[[Itera
         max,
     ),
     (
-        "sealing_backlog_seconds",
-        "For how long rows that are due have waited to become blocks.",
-        lambda used: used.sealing_backlog_seconds,
+        "checkpoint_backlog_seconds",
+        "For how long a full memory table has waited to be put into blocks.",
+        lambda used: used.checkpoint_backlog_seconds,
         max,
     ),
 )

@@ -28,7 +28,7 @@ from yamcs_archive.http.refusal_log import RefusalLog
 from yamcs_archive.http.request import Services
 
 BACKLOG_S_MAX = 300.0
-"""Seconds that rows may wait to become blocks, longer than they should, before that is a reason."""
+"""Seconds that a full memory table may wait to be put into blocks, before that is a reason."""
 LAG_S_MAX = 120.0
 """Seconds that a copy may be behind its source before that is a reason."""
 REASONS_MAX = 100
@@ -143,7 +143,7 @@ def _backlogs(services: Services) -> Iterator[Reason]:
             yield Reason("mirror-behind", text, lag.instance)
     for instance in services.archive.open_instances():
         try:
-            waited_s = instance.usage().sealing_backlog_seconds
+            waited_s = instance.usage().checkpoint_backlog_seconds
         except ArchiveError:  # it was deleted or renamed meanwhile, or is a reason of its own
             continue
         if waited_s > BACKLOG_S_MAX:

@@ -36,7 +36,7 @@ class Instance(Appending, Reporting, BackingUp, Describing):
     """
 
     def settle(self) -> None:
-        """Seal all rows into compressed blocks now; normally this happens when they are old or many.
+        """Put all young events into compressed blocks now; normally this happens when they are many.
 
         It is never necessary. It is useful for measurements, and before an archive is put away. Raises
         ReadOnlyError, ClosedError.
@@ -52,10 +52,10 @@ class Instance(Appending, Reporting, BackingUp, Describing):
     def compact(self) -> CompactionResult:
         """Return unused space to the file system.
 
-        All rows are sealed as by :meth:`settle`; then a dense copy replaces the file. Meanwhile other threads
-        may read and append, and other processes may read; cursors and iterators stay valid. Appends wait only
-        while the copy replaces the file, and sealing waits for the end. The file system must have room for
-        the copy.
+        All young events are put into blocks as by :meth:`settle`; then a dense copy replaces the file.
+        Meanwhile other threads may read and append, and other processes may read; cursors and iterators stay
+        valid. Appends wait only while the copy replaces the file, and checkpoints wait for the end. The file
+        system must have room for the copy.
 
         After a failure, or a kill at any moment, the archive is either as before or compacted. Ctrl-C ends
         the wait; a compaction that has begun goes on until it is done or the archive is closed.

@@ -24,7 +24,8 @@ class Describing(OpenInstance):
         return self._store.activity()
 
     def usage(self) -> InstanceUsage:
-        """Return what the instance holds and uses now: rows and blocks, map and file, readers, backlog.
+        """Return what the instance holds and uses now: young events and blocks, map and file, readers,
+        backlog.
 
         It takes some 20 us, whatever the number of events and sources, and writes nothing.
 
@@ -32,7 +33,7 @@ class Describing(OpenInstance):
 
         >>> _ = sim.append(Event("Wheel 3 over speed"))
         >>> found = sim.usage()
-        >>> found.rows, found.blocks, found.map_used_bytes <= found.map_bytes
+        >>> found.young_events, found.blocks, found.map_used_bytes <= found.map_bytes
         (1, 0, True)
         """
         self._check_open()

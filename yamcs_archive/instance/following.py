@@ -25,11 +25,11 @@ class Following(OpenInstance):
         """Return an iterator over all events after a cursor, in arrival order, each exactly once.
 
         Without ``after`` it starts at the oldest event that is stored. It ends at the newest; call it again
-        with the last cursor for events stored meanwhile. A cursor stays valid across restarts, sealing and
-        compaction. It contains a fingerprint of its commit: if the archive was put back to an older state,
-        and that commit is missing or replaced, the cursor is refused.
+        with the last cursor for events stored meanwhile. A cursor stays valid across restarts, checkpoints
+        and compaction. It contains a fingerprint of its commit: if the archive was put back to an older
+        state, and that commit is missing or replaced, the cursor is refused.
 
-        With ``skip_damaged`` it goes round damaged blocks, rows and commit records, as :meth:`events` does.
+        With ``skip_damaged`` it goes round damaged blocks and commit records, as :meth:`events` does.
         A cursor within a commit of which events are left out counts the others: use it with ``skip_damaged``.
 
         Raises BadCursorError, OtherHistoryError or CursorGoneError, at once.

@@ -65,10 +65,10 @@ class Reading(OpenInstance):
         iterator begins after ``after_key``, in its direction. It calls ``cancelled`` from time to time, and
         ends when that returns True, so that another thread can end a long search.
 
-        With ``skip_damaged=True`` the iterator goes round damaged blocks and rows, and logs a warning for
-        each. A function given instead is called with each :class:`~yamcs_archive.DamagedError`, which has the
-        keys and the number of the events left out, as far as they are known. Reading so is slower: everything
-        is decoded whole before it is used.
+        With ``skip_damaged=True`` the iterator goes round damaged blocks, and logs a warning for each. A
+        function given instead is called with each :class:`~yamcs_archive.DamagedError`, which has the keys
+        and the number of the events left out, as far as they are known. Reading so is slower: everything is
+        decoded whole before it is used.
 
         No transaction is open between two events, so the iterator may rest for any time. It never yields an
         event twice, and may yield events that were appended meanwhile, if they come after its position.

@@ -2,10 +2,12 @@
 
 Terms:
 
-- *Row*: one event under its key, as it arrives. Young and late events are rows.
+- *Commit log*: what was committed and is not in LMDB yet, a record for each commit. Its events are *young*:
+  they are in a *memory table*, from which they are read.
 - *Block*: up to some thousand events in key order, column by column, compressed. Blocks never overlap. A
   few late events are stored in a second part of their block, its *late part*.
-- *Sealing*: rows become blocks, in one transaction. Every stored event is a row or in a block, never both.
+- *Checkpoint*: a memory table becomes blocks, in one transaction. Every stored event is young or in a block,
+  never both.
 - *Zone map*: the range, sources, severities and commits of a block, by which a query passes over it without
   reading it (in the file: "summaries"). A *group* of neighbouring blocks has one, too.
 - *Commit record*: where the events of a commit are, so that they can be read in order of arrival. A
@@ -16,11 +18,11 @@ The way of an event:
 
 - In: ``lmdb_store`` hands checked columns to ``write/writer``, which commits all that wait as one group:
   ``committer`` numbers the events (``outcomes``), finds those that are stored already (``key_lookup``) and
-  puts the others where they belong (``placement``), with the commit's record, in one transaction. The caller
-  is answered after the fsync.
-- To rest: ``maintain/scheduler`` seals old rows, closes groups of zone maps and packs small commit records.
-- Out: ``read/range_reader`` reads one slice of keys after the other, the rows and the block of each in one
-  short transaction; ``read/query`` merges them and builds the wanted events. ``read/changes`` follows the
+  writes the others as one record of ``commit_log``. The caller is answered after the sync.
+- To rest: ``maintain/scheduler`` has full tables put into blocks (``checkpoint``, ``placement``), closes
+  groups of zone maps and packs small commit records.
+- Out: ``read/range_reader`` reads one slice of keys after the other, the young events and the block of each
+  in one short snapshot; ``read/query`` merges them and builds the wanted events. ``read/changes`` follows the
   commit records instead.
 
 The folders are the layers. Each imports only those below it, and :mod:`failpoints` and :mod:`interrupts`:
@@ -29,13 +31,15 @@ The folders are the layers. Each imports only those below it, and :mod:`failpoin
     event_store     the protocol of an engine
     salvage/        a damaged instance, read without LMDB, becomes a new one
     backup/         an instance as a stream of bytes, and back again
-    maintain/       sealing, packing and compaction of stored events
+    maintain/       checkpoints, packing and compaction of stored events
     write/          the one writer
     read/           the many readers
     disk/           the files, and LMDB's rules
+    young/          the memory tables
     format/         events <-> bytes; pure
 
-To know most of it, read in this order: format/keys, format/rows, format/block, format/commits,
-write/outcomes, write/placement, write/committer, write/writer, read/range_reader, read/query, read/changes,
-maintain/sealing, disk/environment, lmdb_store. The bytes are specified in ``docs/format.md``.
+To know most of it, read in this order: format/keys, format/block, format/commits, format/log_records,
+young/memory_table, write/outcomes, write/commit_log, write/committer, write/checkpoint, write/writer,
+read/range_reader, read/query, read/changes, disk/environment, lmdb_store. The bytes are specified in
+``docs/format.md``.
 """

@@ -26,7 +26,8 @@ RECOVERY_POINTS = ("log-segment-made", "log-carried", "log-written", "log-synced
 """The points of the recovery of a log with a record in doubt, likewise."""
 
 BLOCK_POINTS = ("block-half-put", "block-put")
-"""The points of putting a block, in a group commit or a sealing step: before its zone map, and after it."""
+"""The points of putting a block, in a large run or a step of maintenance: before its zone map, and after
+it."""
 
 BULK_POINTS = (*BLOCK_POINTS, "bulk-before-commit", "after-commit")
 """The points of a large run in order, likewise; those of a checkpoint come before, if events are young."""
@@ -84,7 +85,7 @@ PRUNE_POINTS = (
     "prune-records-deleted",
     "prune-ended",
 )
-"""The points of pruning, likewise; those of sealing are reached as well, by each step of the deletion."""
+"""The points of pruning, likewise; those of a step are reached as well, by each one of the deletion."""
 
 INSTANCE_POINTS = ("instance-before-rename", "instance-renamed", "instance-synced", "instance-removed")
 """The points of renaming an instance, and, with the last one, of deleting one."""

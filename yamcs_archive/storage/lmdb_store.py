@@ -363,7 +363,7 @@ class LmdbStore:
             0 if self._maintenance is None else self._maintenance.backlog_us(time.monotonic_ns() // 1_000)
         )
         return InstanceUsage(
-            found.rows,
+            found.young,
             found.blocks,
             found.map_bytes,
             found.used_bytes,
@@ -464,7 +464,7 @@ class LmdbStore:
             return verify_isolated(
                 self._folder,
                 map_bytes=self._options.map_bytes,
-                rows_max=self._options.read_events_max,
+                events_max=self._options.read_events_max,
                 quick=quick,
                 progress=progress,
                 cancelled=cancelled,

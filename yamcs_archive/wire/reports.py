@@ -25,7 +25,7 @@ def summary_fields(summary: InstanceSummary) -> dict[str, Any]:
 
     >>> usage = InstanceUsage(1, 0, 8192, 4096, 4096, 1, 0.0, 0.0)
     >>> summary = InstanceSummary("sim", 1, 1, 0, 0, 0, 0, 5, 5, 1, 6, None, None, usage, None)
-    >>> summary_fields(summary)["usage"]["rows"], summary_of(summary_fields(summary)) == summary
+    >>> summary_fields(summary)["usage"]["youngEvents"], summary_of(summary_fields(summary)) == summary
     (1, True)
     """
     fields: dict[str, Any] = {"name": summary.name}
@@ -37,14 +37,14 @@ def summary_fields(summary: InstanceSummary) -> dict[str, Any]:
         fields["mirrorOf"] = summary.mirror_of
     usage = summary.usage
     fields["usage"] = {
-        "rows": usage.rows,
+        "youngEvents": usage.young_events,
         "blocks": usage.blocks,
         "mapBytes": usage.map_bytes,
         "mapUsedBytes": usage.map_used_bytes,
         "fileBytes": usage.file_bytes,
         "readers": usage.readers,
         "oldestReaderSeconds": usage.oldest_reader_seconds,
-        "sealingBacklogSeconds": usage.sealing_backlog_seconds,
+        "checkpointBacklogSeconds": usage.checkpoint_backlog_seconds,
     }
     if summary.activity is not None:
         fields["activity"] = _activity_fields(summary.activity)
@@ -84,14 +84,14 @@ def summary_of(fields: Mapping[str, Any]) -> InstanceSummary:
         **times,
         mirror_of=str(fields["mirrorOf"]) if "mirrorOf" in fields else None,
         usage=InstanceUsage(
-            int(usage["rows"]),
+            int(usage["youngEvents"]),
             int(usage["blocks"]),
             int(usage["mapBytes"]),
             int(usage["mapUsedBytes"]),
             int(usage["fileBytes"]),
             int(usage["readers"]),
             float(usage["oldestReaderSeconds"]),
-            float(usage["sealingBacklogSeconds"]),
+            float(usage["checkpointBacklogSeconds"]),
         ),
         activity=_activity_of(fields["activity"]) if "activity" in fields else None,
     )

@@ -36,13 +36,13 @@ def key_of(fields: Mapping[str, Any]) -> EventKey:
 def verification_fields(found: Verification) -> dict[str, Any]:
     """Return a verification as JSON has it; what a fault does not know is left out.
 
-    >>> found = Verification(2, 1, 0, 1, 1, 0.5, 1, (Fault("rows 80", "the checksum is wrong", events=1),))
+    >>> found = Verification(2, 1, 0, 1, 1, 0.5, 1, (Fault("blocks 80", "the checksum is wrong", events=1),))
     >>> verification_fields(found)["faults"]
-    [{'where': 'rows 80', 'reason': 'the checksum is wrong', 'events': 1}]
+    [{'where': 'blocks 80', 'reason': 'the checksum is wrong', 'events': 1}]
     """
     return {
         "events": found.events,
-        "rows": found.rows,
+        "youngEvents": found.young_events,
         "blocks": found.blocks,
         "commits": found.commits,
         "sources": found.sources,
@@ -65,14 +65,14 @@ def _fault_fields(fault: Fault) -> dict[str, Any]:
 def verification_of(fields: Mapping[str, Any]) -> Verification:
     """Return the verification of such fields. Raises KeyError, TypeError and ValueError.
 
-    >>> fault = Fault("rows 80", "the checksum is wrong", EventKey(5, "A", 1), EventKey(6, "A", 2), 2)
+    >>> fault = Fault("blocks 80", "the checksum is wrong", EventKey(5, "A", 1), EventKey(6, "A", 2), 2)
     >>> found = Verification(2, 1, 0, 1, 1, 0.5, 1, (fault,))
     >>> verification_of(verification_fields(found)) == found
     True
     """
     return Verification(
         int(fields["events"]),
-        int(fields["rows"]),
+        int(fields["youngEvents"]),
         int(fields["blocks"]),
         int(fields["commits"]),
         int(fields["sources"]),

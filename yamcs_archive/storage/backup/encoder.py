@@ -92,7 +92,7 @@ def _frames(scope: BackupScope, facts: Facts, head: BackupHead) -> Iterator[byte
             continue
         content.add(part.events)
         first, last = _span_of(part, first, last)
-        yield writer.frame("evts" if part.are_rows else "blks", encode_block(part.key, part.value))
+        yield writer.frame("evts" if part.were_young else "blks", encode_block(part.key, part.value))
     failpoint("backup-events-read")
     frames = writer.frames
     yield writer.manifest(
@@ -115,7 +115,8 @@ def _frames(scope: BackupScope, facts: Facts, head: BackupHead) -> Iterator[byte
 
 
 def _span_of(part: Part, first: EventKey | None, last: EventKey | None) -> tuple[EventKey, EventKey]:
-    """Return the first and the last key of a part and those before it; rows may lie within a block."""
+    """Return the first and the last key of a part and those before it; young events may lie within a
+    block."""
     low, high = EventKey(*part.events.key(0)), EventKey(*part.events.key(-1))
     return low if first is None else min(first, low), high if last is None else max(last, high)
 

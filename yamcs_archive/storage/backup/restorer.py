@@ -3,7 +3,7 @@
 1. Values are put in large transactions, each synced. Nothing is in use before everything was compared: until
    then the store has no name that anybody opens.
 2. A block of a first backup is put as it comes. One of a later backup, into whose range a stored block
-   reaches, becomes rows, as late events do; sealing makes blocks of them.
+   reaches, becomes rows, as version 1 had them; settling makes blocks of them.
 3. Zone maps are made from the blocks. What a source has is counted anew, and compared with its state.
 4. What a later backup says is pruned is not counted; the horizon comes with that backup.
 5. The store gets a lineage of its own: from here on it may have another history than the archive that was
@@ -54,8 +54,8 @@ class RestoreTotal:
 class Restorer:
     """Puts a full backup and the ones that continue it into a new store.
 
-    ``settle`` seals the rows that are stored; ``go_on`` is called now and then, and raises when the restore
-    is to end.
+    ``settle`` puts the rows that are stored into blocks; ``go_on`` is called now and then, and raises when
+    the restore is to end.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Restorer:
 
     def _put_events(self, part: Part, *, is_first: bool) -> None:
         self._count(part.events)
-        if part.are_rows:
+        if part.were_young:
             self._put_rows(part.events)
             return
         zone_map = zone_map_of(part.events)
@@ -217,7 +217,7 @@ def _events_of(slice_: Slice) -> Iterator[StoredVectors]:
 
 
 def delete_groups(environment: Environment) -> None:
-    """Delete the zone maps of all closed groups of blocks; sealing closes groups again."""
+    """Delete the zone maps of all closed groups of blocks; maintenance closes groups again."""
     try:
         with environment.lmdb.begin(write=True) as transaction:
             cursor = transaction.cursor(environment.databases["summaries"])

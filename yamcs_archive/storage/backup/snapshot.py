@@ -3,9 +3,9 @@
 1. Events are never changed, so what there was at commit C is the events with numbers up to C, whatever was
    appended since. A first transaction takes C and what has no number of a commit: the facts, the states of
    sources, the request ids. All else is read afterwards, slice by slice.
-2. A block whose events are all wanted is taken as it is stored. Of other blocks, and of rows, the wanted
-   events are encoded anew. So sealing, late events and compaction may go on meanwhile: a slice has each of
-   its events in one form, and slices do not overlap.
+2. A block whose events are all wanted is taken as it is stored. Of other blocks, and of young events, the
+   wanted events are encoded anew. So checkpoints, late events and compaction may go on meanwhile: a slice has
+   each of its events in one form, and slices do not overlap.
 3. Only pruning takes events, and records of commits, away. It moves the horizon first, so if that is the same
    at the end, nothing is missing; else the snapshot cannot be completed.
 4. Whatever is damaged ends the snapshot: a backup never has less than it says.
@@ -69,12 +69,12 @@ class PrunedMeanwhileError(UnavailableError):
 
 
 class Part(NamedTuple):
-    """Some events: a block as it is stored or was encoded anew, or events that were rows."""
+    """Some events: a block as it is stored or was encoded anew, or events that were young."""
 
     key: bytes
     value: bytes
     events: StoredVectors
-    are_rows: bool
+    were_young: bool
 
 
 class Facts(NamedTuple):
@@ -263,7 +263,7 @@ def event_parts(
 
 def _parts_of(slice_: Slice, after: int, upto: int, options: Options) -> Iterator[Part]:
     if slice_.young:
-        yield from _encoded(_between(slice_.young.vectors(), after, upto), options, are_rows=True)
+        yield from _encoded(_between(slice_.young.vectors(), after, upto), options, were_young=True)
     block, indexes = slice_.block, slice_.block_indexes
     if not isinstance(block, _StoredBlock) or not indexes:
         return
@@ -273,9 +273,9 @@ def _parts_of(slice_: Slice, after: int, upto: int, options: Options) -> Iterato
     taken = _between(part, after, upto)
     if whole and taken is events:
         block.check_body()
-        yield Part(block.key, block.value, events, are_rows=False)
+        yield Part(block.key, block.value, events, were_young=False)
     else:
-        yield from _encoded(taken, options, are_rows=False)
+        yield from _encoded(taken, options, were_young=False)
 
 
 def _between(events: StoredVectors, after: int, upto: int) -> StoredVectors:
@@ -284,11 +284,11 @@ def _between(events: StoredVectors, after: int, upto: int) -> StoredVectors:
     return events if wanted.all() else events.take(np.flatnonzero(wanted))
 
 
-def _encoded(events: StoredVectors, options: Options, *, are_rows: bool) -> Iterator[Part]:
+def _encoded(events: StoredVectors, options: Options, *, were_young: bool) -> Iterator[Part]:
     for run in map(StoredVectors.trimmed, split_into_blocks(events, options)):
         [block] = encode_blocks([run])
         read_back(block, run)
-        yield Part(block.key, block.value, run, are_rows)
+        yield Part(block.key, block.value, run, were_young)
 
 
 class _StoredBlock(Block):

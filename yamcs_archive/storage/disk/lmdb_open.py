@@ -196,6 +196,15 @@ def no_address_space(path: Path, map_bytes: int) -> OutOfSpaceError:
     )
 
 
+def no_memory(path: Path) -> OutOfSpaceError:
+    """Return the error for events that this process has no memory for, before they are stored."""
+    return OutOfSpaceError(
+        str(path),
+        "no memory to store events: raise the process's limits (ulimit -v, ulimit -d, or of its control"
+        " group), or reserve less for each instance, with Options(map_bytes=...) or serve --map-bytes",
+    )
+
+
 def _refused(error: lmdb.Error, path: Path, readonly: bool) -> ArchiveError:
     """Return the error for an opening that LMDB refused; for missing permissions it names the file."""
     if os.strerror(errno.EACCES) not in str(error):

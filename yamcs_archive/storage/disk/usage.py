@@ -59,7 +59,7 @@ class ReaderWatch:
 class Usage(NamedTuple):
     """What an environment uses. Sizes are bytes."""
 
-    rows: int
+    young: int
     blocks: int
     map_bytes: int
     used_bytes: int
@@ -75,7 +75,6 @@ def usage(environment: Environment, watch: ReaderWatch, now_s: float) -> Usage:
     """
     with environment.snapshot() as (transaction, young):
         databases = environment.databases
-        rows = young.events
         blocks = transaction.stat(databases["blocks"])
         oldest_s = _look(environment, watch, now_s)
         info = environment.lmdb.info()
@@ -84,7 +83,7 @@ def usage(environment: Environment, watch: ReaderWatch, now_s: float) -> Usage:
     with os_errors_translated(Path(file)):
         file_bytes = os.stat(file).st_blocks * _BLOCK_BYTES
     return Usage(
-        rows,
+        young.events,
         blocks["entries"],
         info["map_size"],
         (info["last_pgno"] + 1) * blocks["psize"],

@@ -7,7 +7,8 @@
    so that a frame that is missing, doubled or out of place is noticed. No length is trusted before that.
 3. Payloads: ``head`` and ``mani`` are JSON; ``meta`` is msgpack, the stored pairs; ``srcs``, ``reqs`` and
    ``cmts`` are stored pairs too, as msgpack in a zstd frame after its size; ``blks`` and ``evts`` are a
-   block, after its key. The events of ``blks`` become that block again, those of ``evts`` become rows.
+   block, after its key. The events of ``blks`` become that block again, those of ``evts`` are put into
+   blocks anew.
 """
 
 from __future__ import annotations

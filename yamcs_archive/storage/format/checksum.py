@@ -21,8 +21,8 @@ Pair = tuple[bytes, bytes]
 class Checksummed:
     """Adds and checks the checksum of the values of one sub-database.
 
-    >>> rows = Checksummed("rows")
-    >>> rows.unwrap(b"key", rows.wrap(b"key", b"body"))
+    >>> blocks = Checksummed("blocks")
+    >>> blocks.unwrap(b"key", blocks.wrap(b"key", b"body"))
     b'body'
     """
 

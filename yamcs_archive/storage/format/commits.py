@@ -5,7 +5,7 @@
    run only the events with the commit's number count.
 2. The key is the commit's number as uint64 big-endian; numbers begin at 1 and have no gaps.
 3. The body is a msgpack array. One commit: [0, time in us since 1970, events, runs]. Several neighbours, as
-   sealing packs them: [1, commits, first time, times as deltas, events, runs], times and events as columns
+   checkpoints pack them: [1, commits, first time, times as deltas, events, runs], times and events as columns
    of integers, runs merged where nothing else lies between. A run is a key, or an array of two keys.
 4. A cursor is opaque to users: url-safe base64, without padding, of commit, position, the commit's
    fingerprint, lineage and a CRC-32 over the four. Position is the number of events of that commit, in key

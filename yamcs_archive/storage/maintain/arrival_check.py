@@ -128,8 +128,8 @@ class _Window:
 
     def compare(self, *, are_records_missing: bool) -> None:
         """Read the numbers of commits of all events, and note what does not fit."""
-        environment, _, rows_max, go_on, faults = self._scope
-        reader = RangeReader(environment, rows_max, cache=_Readable(), left_out=noted_before)
+        environment, _, events_max, go_on, faults = self._scope
+        reader = RangeReader(environment, events_max, cache=_Readable(), left_out=noted_before)
         lower = self._scope.bound()
         wanted = commit_filter(self._lowest, self._greatest)
         try:

@@ -25,7 +25,7 @@ from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _RECORDS_READ_MAX = 1_000
 PACK_RECORDS_MIN = 32
-"""Fewest records for which a transaction is worth its cost, unless everything is being sealed."""
+"""Fewest records for which a transaction is worth its cost, unless the archive rests."""
 
 
 class Pack(NamedTuple):

@@ -9,7 +9,8 @@
 3. The copy is put in use only after every checksum was read back from its file and found correct.
 4. A failure or a crash at any point leaves one generation in use. The other one is a leftover, which is
    removed at once or at the next opening. The generation in use was fsynced, and so was ``CURRENT``.
-5. The caller makes sure that nothing is sealed or packed meanwhile, and that one compaction runs at a time.
+5. The caller makes sure that no checkpoint is made and nothing packed meanwhile, and that one compaction runs
+   at a time.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Faults:
 
     >>> faults = Faults()
     >>> faults.add(Fault("sources AOCS", "it has 2 events, its state says 3"))
-    >>> faults.lose(DamagedError("rows 00", "the checksum is wrong"))
+    >>> faults.lose(DamagedError("blocks 00", "the checksum is wrong"))
     >>> faults.count, faults.are_events_missing
     (2, True)
     """
@@ -83,8 +83,8 @@ class VerifyScope(NamedTuple):
     environment: Environment
     facts: Callable[[], Meta]
     """Returns the facts of the instance as they are now: pruning may go on meanwhile."""
-    rows_max: int
-    """Largest number of rows that are read in one transaction."""
+    events_max: int
+    """Largest number of young events that are read in one transaction."""
     go_on: Callable[[], None]
     """Called now and then; raises when the verification is to end."""
     faults: Faults

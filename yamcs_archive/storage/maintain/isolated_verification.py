@@ -44,7 +44,7 @@ class _Wanted(msgspec.Struct):
 
     instance: str
     map_bytes: int
-    rows_max: int
+    events_max: int
     quick: bool
 
 
@@ -61,7 +61,7 @@ def verify_isolated(
     instance: Path,
     *,
     map_bytes: int,
-    rows_max: int,
+    events_max: int,
     quick: bool,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
@@ -71,7 +71,7 @@ def verify_isolated(
     If that process is ended by damage, this is the one fault that is found. Raises DamagedError if the
     instance cannot be opened, UnavailableError if no process can be started, or if it fails.
     """
-    wanted = msgspec.json.encode(_Wanted(os.fspath(instance), map_bytes, rows_max, quick)).decode()
+    wanted = msgspec.json.encode(_Wanted(os.fspath(instance), map_bytes, events_max, quick)).decode()
     paths = msgspec.json.encode(sys.path).decode()
     try:
         child = subprocess.Popen(
@@ -156,7 +156,7 @@ def _found(do: _Wanted) -> Verification | None:
                 reached = read + _TELL_EVENTS
                 _tell(_Told(progress=(read, all_)))
 
-        return verify(environment, partial(read_meta, environment), do.rows_max, progress, lambda: False)
+        return verify(environment, partial(read_meta, environment), do.events_max, progress, lambda: False)
     finally:
         release(environment, readonly=True)
 

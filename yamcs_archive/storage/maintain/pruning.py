@@ -7,7 +7,7 @@
    stored meanwhile.
 3. The deletion goes on after a crash: the horizon says what is left to do. Blocks wholly before it are
    deleted unread. One that straddles it is replaced by a block of its later events, which is read back first,
-   as in sealing. Then come rows, and the records of commits of which nothing is left.
+   as in all maintenance. Then come the records of commits of which nothing is left.
 4. A cursor before the horizon's commit is refused, so no reader needs the records before it; the horizon's
    own and the newest one stay.
 5. Request ids stay for their day: a retry must be told that its event is expired, not be stored anew.

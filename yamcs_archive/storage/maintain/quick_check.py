@@ -46,7 +46,7 @@ def check_quickly(environment: Environment, faults: Faults) -> dict[str, int]:
     read = {name: _check(environment, name, decode, faults) for name, decode in _DECODERS.items()}
     check_young(environment, faults)
     with environment.snapshot(noted_before) as (_, young):
-        return {"rows": young.events, **read}
+        return {"young": young.events, **read}
 
 
 def _check(

@@ -6,8 +6,8 @@
 2. A damaged zone map is made anew from its block, and so is one without severity counts, as earlier versions
    wrote them. If the zone map of a group is such a one, it and those of all later groups are deleted, and
    these groups are closed again. A damaged block is left as it is.
-3. New blocks are stored as in sealing: they are read back first, put in one transaction, and dropped if the
-   old block changed meanwhile.
+3. New blocks are stored as in a checkpoint: they are read back first, put in one transaction, and dropped if
+   the old block changed meanwhile.
 """
 
 from __future__ import annotations

@@ -55,14 +55,14 @@ class Reading(NamedTuple):
     """What is read, and how."""
 
     environment: Environment
-    rows_max: int
-    """Largest number of rows that are read in one transaction."""
+    events_max: int
+    """Largest number of young events that are read in one transaction."""
     go_on: Callable[[], None]
     """Called now and then; raises when reading is to end."""
 
     def slices(self, lower: bytes, upper: bytes, opener: _Opener) -> Iterator[Slice]:
         """Yield the slices of a range in key order."""
-        for slice_ in RangeReader(self.environment, self.rows_max, cache=opener).slices(lower, upper):
+        for slice_ in RangeReader(self.environment, self.events_max, cache=opener).slices(lower, upper):
             self.go_on()
             yield slice_
 
@@ -122,7 +122,7 @@ def _counted(
     """
     lower = BEFORE_ALL if old is None else time_bound(old)
     upper = time_bound(now + ODD_AFTER_US + 1)
-    reader = RangeReader(reading.environment, reading.rows_max, cache=_Opener(columns=False))
+    reader = RangeReader(reading.environment, reading.events_max, cache=_Opener(columns=False))
     left = float(most)
     for slice_ in reader.slices(lower, upper, descending=True):
         reading.go_on()
@@ -168,7 +168,7 @@ class Survey:
         self.size_bytes = 0.0
         self.greatest_commit = 0
         self.damaged = 0
-        """Blocks and rows that cannot be read."""
+        """Blocks that cannot be read."""
         self._odd: dict[tuple[str, bool], tuple[int, int, int]] = {}
 
     @property
@@ -199,7 +199,7 @@ class Survey:
         if not commits:
             return
         for lowest, greatest, run in _runs_of(reading.environment, commits):
-            reader = RangeReader(reading.environment, reading.rows_max, cache=_Opener())
+            reader = RangeReader(reading.environment, reading.events_max, cache=_Opener())
             wanted = commit_filter(lowest, greatest)
             for slice_ in reader.slices(max(lower, run.first), min(upper, run.last + b"\0"), wanted=wanted):
                 self._take(slice_, lowest, greatest, None)

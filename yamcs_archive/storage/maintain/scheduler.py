@@ -28,7 +28,7 @@ from contextlib import suppress
 from functools import partial
 
 from yamcs_archive.errors import ArchiveError, ClosedError, DamagedError, InvalidInputError
-from yamcs_archive.limits import PRUNE_EVERY_US, TABLE_EVENTS_LEFT_MAX
+from yamcs_archive.limits import PRUNE_EVERY_US
 from yamcs_archive.options import Options
 from yamcs_archive.results import CompactionResult, PruningResult
 from yamcs_archive.storage.disk.environment import Environment
@@ -86,7 +86,7 @@ class Maintenance:
         self._environment = environment
         self._writer = writer
         self._options = options
-        self._lock = threading.RLock()  # a compaction seals first
+        self._lock = threading.RLock()  # a compaction settles first
         self._stopping = threading.Event()
         self._seen = writer.head, -options.rest_age_us  # the newest head, and since when it is that
         self._packed = 1  # the first commit of the oldest record that may still become part of a larger one
@@ -129,7 +129,7 @@ class Maintenance:
             self._rest()
 
     def compact(self) -> CompactionResult:
-        """Seal everything, then replace the generation by a dense copy; return when that is done.
+        """Put everything into blocks, then replace the generation by a dense copy; return when that is done.
 
         Raises ClosedError if the instance is closed meanwhile, and the errors of
         :func:`~yamcs_archive.storage.maintain.compaction.compact`.
@@ -211,7 +211,7 @@ class Maintenance:
             raise ClosedError
 
     def look(self, now: int) -> None:
-        """Run one round of maintenance: expire request ids, and seal the rows that are due.
+        """Run one round of maintenance: expire request ids, prune, put tables into blocks that are due.
 
         ``now`` is the time of a monotonic clock, in microseconds.
         """
@@ -233,7 +233,7 @@ class Maintenance:
                 self._checkpoint_frozen()
             self._waits_since = None
             if resting and head != self._rested_head:
-                if tables.count > TABLE_EVENTS_LEFT_MAX:
+                if not tables.few:
                     self._checkpoint()
                 if self._rest():
                     self._rested_head = head

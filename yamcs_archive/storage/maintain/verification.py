@@ -1,7 +1,7 @@
 """Verification: everything that is stored is read, and each part is compared with what the others say of it.
 
-1. It changes nothing, and holds no transaction for long: others read, append and seal meanwhile. It covers
-   the commits up to the newest one at its beginning.
+1. It changes nothing, and holds no transaction for long: others read, append and make checkpoints meanwhile.
+   It covers the commits up to the newest one at its beginning.
 2. Whatever is wrong is noted, and reading goes on after it. What damage makes unreadable is missing
    elsewhere: once something is, only what is there too often counts as a fault of counts.
 3. Pruned events are not read, and not counted. If the horizon moves meanwhile, events may be missing where
@@ -51,7 +51,7 @@ class _CancelledError(Exception):
 def verify(
     environment: Environment,
     facts: Callable[[], Meta],
-    rows_max: int,
+    events_max: int,
     progress: Callable[[int, int], None],
     cancelled: Callable[[], bool],
 ) -> Verification | None:
@@ -65,9 +65,9 @@ def verify(
     if broken:
         seconds = time.monotonic() - began_s
         return Verification(0, 0, 0, 0, 0, seconds, len(broken), tuple(broken[:FAULTS_KEPT_MAX]))
-    run = _Run(environment, facts, rows_max, progress, cancelled)
+    run = _Run(environment, facts, events_max, progress, cancelled)
     try:
-        scope = VerifyScope(environment, facts, rows_max, run.go_on, run.faults)
+        scope = VerifyScope(environment, facts, events_max, run.go_on, run.faults)
         check_young(environment, run.faults)
         run.check_events()
         check_zone_maps(scope)
@@ -80,7 +80,7 @@ def verify(
         return None
     return Verification(
         run.events,
-        run.rows,
+        run.young,
         run.blocks,
         commits,
         len(run.states),
@@ -96,8 +96,8 @@ def verify_quickly(environment: Environment) -> Verification:
     faults = Faults()
     read = check_quickly(environment, faults)
     seconds = time.monotonic() - began_s
-    rows, blocks, commits, sources = (read[name] for name in ("rows", "blocks", "commits", "sources"))
-    return Verification(0, rows, blocks, commits, sources, seconds, faults.count, tuple(faults.kept))
+    young, blocks, commits, sources = (read[name] for name in ("young", "blocks", "commits", "sources"))
+    return Verification(0, young, blocks, commits, sources, seconds, faults.count, tuple(faults.kept))
 
 
 class _Seen:
@@ -115,14 +115,14 @@ class _Run:
         self,
         environment: Environment,
         facts: Callable[[], Meta],
-        rows_max: int,
+        events_max: int,
         progress: Callable[[int, int], None],
         cancelled: Callable[[], bool],
     ) -> None:
-        self._environment, self._facts, self._rows_max = environment, facts, rows_max
+        self._environment, self._facts, self._events_max = environment, facts, events_max
         self._progress, self._cancelled = progress, cancelled
         self.faults = Faults()
-        self.events = self.rows = self.blocks = 0
+        self.events = self.young = self.blocks = 0
         self.states: dict[str, SourceState]
         self._seen: dict[str, _Seen] = {}
         self._opener = _Opener(self.faults)
@@ -165,7 +165,7 @@ class _Run:
 
     def check_events(self) -> None:
         """Read every young event and every block."""
-        reader = RangeReader(self._environment, self._rows_max, cache=self._opener, left_out=noted_before)
+        reader = RangeReader(self._environment, self._events_max, cache=self._opener, left_out=noted_before)
         lower = BEFORE_ALL if self._horizon is None else time_bound(self._horizon)
         while lower < BEYOND_ALL:
             try:
@@ -195,7 +195,7 @@ class _Run:
         self._count(block.events, slice_.block_indexes.start, slice_.block_indexes.stop)
 
     def _check_young(self, young: YoungEvents, block: Block | None) -> None:
-        self.rows += len(young)
+        self.young += len(young)
         if not young:
             return
         events = young.vectors()
@@ -249,7 +249,7 @@ class _Run:
         self.faults.lose(error, bad, zone_map)
         while lower < upper:
             with self._environment.snapshot(noted_before) as (_, young):
-                found, more = young.find(lower, upper, descending=False, events_max=self._rows_max)
+                found, more = young.find(lower, upper, descending=False, events_max=self._events_max)
             self._check_young(found, None)
             lower = found.keys[-1] + b"\0" if more else upper
         return upper

@@ -142,22 +142,22 @@ def _known(sources: Callable[[], Iterable[str]]) -> Iterable[str] | None:
 
 
 def scan(
-    environment: Environment, query: Query, horizon: int | None, rows_max: int, cache: BlockCache
+    environment: Environment, query: Query, horizon: int | None, events_max: int, cache: BlockCache
 ) -> Iterator[Event]:
     """Yield the events that a query wants, in its order. With a limit, blocks are taken from the cache."""
-    slices = _slices(environment, query, horizon, rows_max, None if query.limit is None else cache)
+    slices = _slices(environment, query, horizon, events_max, None if query.limit is None else cache)
     found = chain.from_iterable(_merged(slice_, indexes, query) for slice_, indexes in slices)
     return found if query.limit is None else islice(found, query.limit)
 
 
 def scan_vectors(
-    environment: Environment, query: Query, horizon: int | None, rows_max: int
+    environment: Environment, query: Query, horizon: int | None, events_max: int
 ) -> Iterator[StoredVectors]:
     """Yield the same events as vectors: those of each slice, in parts of at most a batch, none of them empty.
 
     No event is built. The order is always that of keys, and the query's limit is ignored.
     """
-    for slice_, indexes in _slices(environment, query, horizon, rows_max):
+    for slice_, indexes in _slices(environment, query, horizon, events_max):
         found = _vectors_of(slice_, indexes, query)
         if found is not None:
             for start in range(0, found.size, BATCH_EVENTS_MAX):
@@ -165,13 +165,13 @@ def scan_vectors(
 
 
 def scan_lazily(
-    environment: Environment, query: Query, horizon: int | None, rows_max: int
+    environment: Environment, query: Query, horizon: int | None, events_max: int
 ) -> Iterator[Vectors]:
     """Yield the same events, those of each slice together; of a block only what is asked for is decoded.
 
     DamagedError may also come from what is yielded, when it is decoded. The query's limit is ignored.
     """
-    for slice_, indexes in _slices(environment, query, horizon, rows_max):
+    for slice_, indexes in _slices(environment, query, horizon, events_max):
         block = slice_.block
         if block is None or not indexes or slice_.young or query.matches is not None or len(block.parts) > 1:
             found = _vectors_of(slice_, indexes, query)
@@ -181,14 +181,14 @@ def scan_lazily(
             yield PickedVectors(block, None if len(indexes) == block.count else indexes)
 
 
-def count(environment: Environment, query: Query, horizon: int | None, rows_max: int) -> int:
+def count(environment: Environment, query: Query, horizon: int | None, events_max: int) -> int:
     """Return the number of events that match a query; its limit is ignored. Ends early once it is cancelled.
 
     Of a block only the columns that decide are decoded: none if all of it matches.
     """
     found = 0
     every = query.wants_every
-    for slice_, indexes in _slices(environment, query, horizon, rows_max):
+    for slice_, indexes in _slices(environment, query, horizon, events_max):
         found += len(slice_.young) if every else len(_young_of(slice_, query))
         if slice_.block is None or not indexes or query.matches is None:
             found += len(indexes)
@@ -219,7 +219,7 @@ def _slices(
     environment: Environment,
     query: Query,
     horizon: int | None,
-    rows_max: int,
+    events_max: int,
     cache: BlockCache | None = None,
 ) -> Iterator[tuple[Slice, Sequence[int]]]:
     """Yield the slices, each with the indexes of the wanted events of its block."""
@@ -227,7 +227,7 @@ def _slices(
     wanted = None
     if query.sources is not None or query.min_severity is not None or query.trigrams:
         wanted = block_filter(query.sources, query.min_severity, query.trigrams)
-    reader = reader_for(environment, rows_max, query.cancelled, cache, skipped=query.skipped)
+    reader = reader_for(environment, events_max, query.cancelled, cache, skipped=query.skipped)
     matcher = query.matcher
     for slice_ in reader.slices(lower, upper, descending=query.descending, wanted=wanted):
         yield slice_, matching_indexes(slice_, query, matcher)

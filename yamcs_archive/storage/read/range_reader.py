@@ -68,7 +68,7 @@ class RangeReader:
     def __init__(
         self,
         environment: Environment,
-        rows_max: int,
+        events_max: int,
         cancelled: Callable[[], bool] | None = None,
         cache: BlockOpener | None = None,
         *,
@@ -78,7 +78,7 @@ class RangeReader:
         self._left_out = left_out
         self._open: Callable[[bytes, bytes], Block | None] = Block if cache is None else cache.open
         self._environment = environment
-        self._rows_max = rows_max
+        self._events_max = events_max
         self._cancelled = cancelled
         self._last_block: Block | None = None
 
@@ -90,9 +90,9 @@ class RangeReader:
         Blocks that have nothing ``wanted`` are passed over, and young events of other sources; None: all are
         wanted.
         """
-        rows = min(_FIRST_YOUNG, self._rows_max)
+        most = min(_FIRST_YOUNG, self._events_max)
         while lower < upper and not (self._cancelled is not None and self._cancelled()):
-            slice_ = self._slice(lower, upper, descending, wanted, rows)
+            slice_ = self._slice(lower, upper, descending, wanted, most)
             if slice_.lower >= upper if descending else slice_.upper <= lower:
                 raise _not_in_order(lower)
             yield slice_
@@ -100,7 +100,7 @@ class RangeReader:
                 upper = slice_.lower
             else:
                 lower = slice_.upper
-            rows = min(2 * rows, self._rows_max)
+            most = min(2 * most, self._events_max)
 
     def _opened(self, zone_map: ZoneMap, value: bytes) -> Block | None:
         try:
@@ -111,7 +111,7 @@ class RangeReader:
         return None if block is None else reaching(block, zone_map)
 
     def _slice(
-        self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, rows_max: int
+        self, lower: bytes, upper: bytes, descending: bool, wanted: BlockFilter | None, events_max: int
     ) -> Slice:
         with self._environment.snapshot(self._left_out) as (transaction, young):
             databases = self._environment.databases
@@ -129,7 +129,7 @@ class RangeReader:
                     lower = max(lower, zone_map.first)
                 else:
                     upper = min(upper, zone_map.last + b"\0")
-            found, more = young.find(lower, upper, descending=descending, events_max=rows_max)
+            found, more = young.find(lower, upper, descending=descending, events_max=events_max)
             if more and descending:
                 lower = found.keys[-1]
             elif more:

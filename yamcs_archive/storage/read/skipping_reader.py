@@ -37,7 +37,7 @@ class ToldOnce:
 
 def reader_for(
     environment: Environment,
-    rows_max: int,
+    events_max: int,
     cancelled: Callable[[], bool] | None = None,
     cache: BlockOpener | None = None,
     *,
@@ -45,8 +45,8 @@ def reader_for(
 ) -> RangeReader:
     """Return a reader; with ``skipped``, one that calls it for what is damaged, and reads on after it."""
     if skipped is None:
-        return RangeReader(environment, rows_max, cancelled, cache)
-    return SkippingReader(environment, rows_max, cancelled, skipped)
+        return RangeReader(environment, events_max, cancelled, cache)
+    return SkippingReader(environment, events_max, cancelled, skipped)
 
 
 class SkippingReader(RangeReader):
@@ -55,13 +55,13 @@ class SkippingReader(RangeReader):
     def __init__(
         self,
         environment: Environment,
-        rows_max: int,
+        events_max: int,
         cancelled: Callable[[], bool] | None,
         skipped: Skipped,
     ) -> None:
         self._opener = _Opener()
         self._tell = skipped if isinstance(skipped, ToldOnce) else ToldOnce(skipped)
-        super().__init__(environment, rows_max, cancelled, self._opener, left_out=self._tell)
+        super().__init__(environment, events_max, cancelled, self._opener, left_out=self._tell)
 
     def slices(
         self, lower: bytes, upper: bytes, *, descending: bool = False, wanted: BlockFilter | None = None
@@ -91,7 +91,7 @@ class SkippingReader(RangeReader):
         more = lower < upper
         while more:
             with self._environment.snapshot(self._tell) as (_, young):
-                found, more = young.find(lower, upper, descending=descending, events_max=self._rows_max)
+                found, more = young.find(lower, upper, descending=descending, events_max=self._events_max)
             begin, end = lower, upper
             if more and descending:
                 begin = upper = found.keys[-1]

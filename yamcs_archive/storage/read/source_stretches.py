@@ -28,11 +28,11 @@ class Histogram(Iterator[Stretch]):
     """The stretches of the events that a query wants; only its times and sources count."""
 
     def __init__(
-        self, environment: Environment, query: Query, horizon: int | None, rows_max: int, pause_us: int
+        self, environment: Environment, query: Query, horizon: int | None, events_max: int, pause_us: int
     ) -> None:
         lower, upper = query.bounds(horizon)
         wanted = None if query.sources is None else block_filter(query.sources, None)
-        reader = reader_for(environment, rows_max, query.cancelled, skipped=query.skipped)
+        reader = reader_for(environment, events_max, query.cancelled, skipped=query.skipped)
         self._slices = reader.slices(lower, upper, wanted=wanted)
         self._sources, self._pause_us = query.sources, pause_us
         self._open: OrderedDict[str, Stretch] = OrderedDict()

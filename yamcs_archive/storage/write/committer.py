@@ -15,8 +15,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from copy import copy
 from functools import partial
 from time import monotonic, perf_counter
 from typing import NamedTuple
@@ -36,11 +37,11 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors
-from yamcs_archive.limits import LATE_BYTES_MAX, TABLE_EVENTS_LEFT_MAX
+from yamcs_archive.limits import LATE_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment, LazyRead
 from yamcs_archive.storage.disk.file_system import in_our_words
-from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
+from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full, no_memory
 from yamcs_archive.storage.disk.log_files import remove_segments
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
@@ -196,8 +197,9 @@ class Committer:
             if self._unsaved and not self.tables.any:  # no segment is made for counts alone
                 self.run_in_transaction(self._put_counts)
             self.save_counts()
-            if self.tables.count > TABLE_EVENTS_LEFT_MAX:
-                self.checkpoint_all()
+            if not self.tables.few:
+                with self._memory_lacked():
+                    self.checkpoint_all()
             self._log.cut()
         finally:
             self._log.close()
@@ -217,8 +219,9 @@ class Committer:
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
-        self._refresh()
-        self._make_room(alone=alone)
+        with self._memory_lacked():
+            self._refresh()
+            self._make_room(alone=alone)
         try:
             return self._attempt((batch,), alone=alone)[0].outcomes
         except CommitFailed as failure:
@@ -228,10 +231,21 @@ class Committer:
         except lmdb.Error as error:
             raise archive_error(error, self._environment.path) from error
 
+    @contextmanager
+    def _memory_lacked(self) -> Iterator[None]:
+        """Raise OutOfSpaceError where there is no memory for what precedes a commit: nothing of it is
+        stored.
+        """
+        try:
+            yield
+        except MemoryError as error:
+            raise no_memory(self._environment.path) from error
+
     def take_over(self, batches: Sequence[Batch], noted: Pair | None) -> None:
         """Store commits of another archive, each with its time, and a fact of ``meta`` with them, if any."""
-        self._refresh()
-        self._make_room()
+        with self._memory_lacked():
+            self._refresh()
+            self._make_room()
         try:
             self._attempt(batches, noted)
         except CommitFailed as failure:
@@ -315,6 +329,8 @@ class Committer:
             if not self.run_in_transaction(lambda stored: put(image, checkpoint, stored)):
                 return False
             self._checkpoint = checkpoint
+        except OutOfSpaceError:  # the transaction was not committed: all is as it was
+            raise
         except BaseException as error:
             self.invalidate()  # it may be stored
             if isinstance(error, LogWriteError):  # nothing of a caller's was in that record
@@ -354,9 +370,13 @@ class Committer:
             raise copied(self._no_room[1])
         try:
             self.checkpoint_all(self._options.late_events_max)
-        except (lmdb.Error, ArchiveError) as error:
-            reason = archive_error(error, self._environment.path) if isinstance(error, lmdb.Error) else error
-            self._no_room = monotonic(), reason
+        except (lmdb.Error, MemoryError, ArchiveError) as error:
+            path = self._environment.path
+            if isinstance(error, ArchiveError):
+                reason = error
+            else:
+                reason = archive_error(error, path) if isinstance(error, lmdb.Error) else no_memory(path)
+            self._no_room = monotonic(), copy(reason)  # without its frames, which hold the image
             raise reason from error
 
     def run_with_everything(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
@@ -764,12 +784,15 @@ class Committer:
         self._stale = True
         try:
             self._refresh()
-        except ArchiveError as error:
+        except (ArchiveError, MemoryError) as error:
             self._is_absent = True
-            return OutcomeUnknownError(events, f"{reason}; then {error}")
+            return OutcomeUnknownError(events, f"{reason}; then {str(error) or repr(error)}")
         # The log was recovered: what it has is durable, and what it does not have can never come back.
-        if self._head < failure.number and (isinstance(failure.error, lmdb.DiskError) or nearly_full(path)):
-            return OutOfSpaceError(str(path), reason)
+        if self._head < failure.number:
+            if isinstance(failure.error, MemoryError):
+                return no_memory(path)
+            if isinstance(failure.error, lmdb.DiskError) or nearly_full(path):
+                return OutOfSpaceError(str(path), reason)
         return OutcomeUnknownError(events, reason)
 
 

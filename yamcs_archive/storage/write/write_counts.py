@@ -22,8 +22,8 @@ from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.write.outcomes import Group
 
 LATE_US = 60_000_000
-"""Age at its commit from which on an event is late, in microseconds: that at which the rows of a commit are
-sealed, so that a later event has to be merged into a block."""
+"""Age at its commit from which on an event is late, in microseconds: that at which an archive
+rests, so that a later event may have to be merged into a block."""
 
 
 class WriteCounts:

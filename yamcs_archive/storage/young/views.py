@@ -21,7 +21,12 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import StoredVectors, int64s
-from yamcs_archive.limits import TABLE_BYTES_MAX, TABLE_RECORDS_MAX
+from yamcs_archive.limits import (
+    TABLE_BYTES_LEFT_MAX,
+    TABLE_BYTES_MAX,
+    TABLE_EVENTS_LEFT_MAX,
+    TABLE_RECORDS_MAX,
+)
 from yamcs_archive.storage.format.commits import CommitRecord
 from yamcs_archive.storage.format.keys import TIME_BYTES
 from yamcs_archive.storage.format.log_records import Carried, LogRecord
@@ -377,6 +382,12 @@ class MemoryTables:
     def count(self) -> int:
         """The number of young events."""
         return sum(table.events for table in self.all)
+
+    @property
+    def few(self) -> bool:
+        """True if what is young is so little that it stays in the log at rest and at close."""
+        size_bytes = sum(table.size_bytes for table in self.all)
+        return self.count <= TABLE_EVENTS_LEFT_MAX and size_bytes <= TABLE_BYTES_LEFT_MAX
 
     def freeze(self) -> MemoryTable:
         """Let a new table grow; return the one that was full."""
