@@ -22,6 +22,8 @@ MUTANTS = Path(__file__).parent / "mutants"
 CAUGHT_BY = {
     "answer_before_sync": "tests/crash/test_power_cut.py::"
     "test_every_state_after_a_power_cut_has_what_was_acknowledged",
+    "bulk_passed_over": "tests/storage/test_log_readers.py::"
+    "test_a_bulk_commit_between_a_transaction_and_its_view_is_not_passed_over[False]",
     "checkpoint_in_two_transactions": "tests/storage/test_interrupted.py::"
     "test_a_kill_at_a_point_loses_and_doubles_nothing_and_all_goes_on[checkpoint-begun]",
     "counter_not_persisted": "tests/storage/test_crash.py::"
@@ -30,6 +32,8 @@ CAUGHT_BY = {
     "test_a_flipped_bit_anywhere_before_the_last_record_is_damage",
     "doubtful_record_not_written_anew": "tests/storage/test_commit_log.py::"
     "test_a_failed_sync_leaves_the_segment_and_the_record_is_carried",
+    "empty_log_believed": "tests/storage/test_log_readers.py::"
+    "test_a_reader_whose_checkpoint_is_past_sees_no_empty_log",
     "horizon_after_deletion": "tests/storage/test_pruning.py::"
     "test_after_a_kill_at_any_step_it_goes_on[prune-before-horizon-0]",
     "late_part_unbounded": "tests/storage/test_checkpoints.py::"
