@@ -26,7 +26,7 @@ from yamcs_archive.results import BackupManifest
 from yamcs_archive.storage.backup.decoder import BackupReader, Records, check_follows
 from yamcs_archive.storage.backup.snapshot import Part
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full
+from yamcs_archive.storage.disk.lmdb_open import TEXTS, archive_error, nearly_full
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.backup_frames import decode_pairs
 from yamcs_archive.storage.format.block import zone_map_of
@@ -217,13 +217,17 @@ def _events_of(slice_: Slice) -> Iterator[StoredVectors]:
 
 
 def delete_groups(environment: Environment) -> None:
-    """Delete the zone maps of all closed groups of blocks; maintenance closes groups again."""
+    """Delete the zone maps and text filters of all closed groups of blocks; maintenance closes them again.
+
+    A text filter that stayed would be taken for that of a later group with the same first block.
+    """
     try:
         with environment.lmdb.begin(write=True) as transaction:
-            cursor = transaction.cursor(environment.databases["summaries"])
-            more = cursor.set_range(GROUP_LEVEL)
-            while more:
-                more = cursor.delete() and bool(cursor.key())  # deleting moves to the next one
+            for name in ("summaries", TEXTS):
+                cursor = transaction.cursor(environment.databases[name])
+                more = cursor.set_range(GROUP_LEVEL)
+                while more:
+                    more = cursor.delete() and bool(cursor.key())  # deleting moves to the next one
     except lmdb.Error as error:
         raise archive_error(error, environment.path) from error
 
