@@ -123,6 +123,8 @@ TEXTS = (
     "storage.disk.log_files._ALLOCATED_MIN_BYTES",
     "limits.TABLE_BYTES_LEFT_MAX",
     "limits.TABLE_BYTES_MAX",
+    "limits.TABLE_RECORDS_MAX",
+    "storage.disk.log_files._ALLOCATED_STEP_BYTES",
     "limits.TABLES_BYTES_MAX",
     "storage.maintain.scheduler._PLANS_MAX",
     "wire.framing._OUTPUT_BYTES",

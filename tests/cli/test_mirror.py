@@ -281,6 +281,7 @@ def test_only_resync_starts_anew_and_keeps_the_old_copy(
             port = served.port
             served.stop()
     if what == "another history":
+        put_into_lmdb(data)  # a log knows its history
         change_meta(data / "sim", lineage=b"restored")
     elif what == "pruned":
         with Archive.open(data) as archive:

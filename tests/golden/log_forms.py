@@ -33,7 +33,7 @@ def fill(directory: Path, opened: Open) -> None:
     epochs = itertools.count(0x5EED0001)
     with (
         patch("secrets.randbits", lambda bits: next(epochs)),
-        patch("yamcs_archive.storage.write.committer.TABLE_EVENTS_LEFT_MAX", 10_000),
+        patch("yamcs_archive.storage.young.views.TABLE_EVENTS_LEFT_MAX", 10_000),
     ):
         _fill_logged(directory / "logged" / "gen-1", opened)
         _fill_cut(directory / "cut" / "gen-1", opened)
