@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).parents[1] / "yamcs_archive"
 
 EVENTS = (
     "storage.write.plain_append.PLAIN_EVENTS_MAX",
+    "storage.young.memory_table._VECTOR_EVENTS_MIN",
     "chunked_append._STEP_EVENTS",
     "limits.BATCH_EVENTS_MAX",
     "limits.BLOCK_EVENTS_MAX",
@@ -351,6 +352,10 @@ OTHERS = (
     *(f"storage.format.log_segments.{name}_BYTES" for name in ("ARCHIVE", "END", "FRAME", "HEADER")),
     *(f"storage.format.text_filters.{name}" for name in ("BITMAP_BYTES", "_BITS", "_CASE_BIT", "_TRIGRAM")),
     "limits.LATE_BYTES_MAX",
+    "limits.TABLE_RECORDS_MAX",
+    "storage.backup.snapshot._TRIES",
+    "storage.disk.environment._TRIES_MIN",
+    "storage.disk.log_files._ALLOCATED_STEP_BYTES",
     "storage.maintain.young_check._TRIES",
     "storage.write.commit_log._ALIGNED",
     "storage.write.validation._PLAIN_SOURCE_CHARACTERS",
