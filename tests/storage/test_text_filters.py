@@ -207,6 +207,19 @@ def test_a_change_of_a_block_deletes_its_filter_until_the_next_rest(sim: Instanc
     assert [found.message for found in sim.events(text="late gyro")] == ["late gyro"]
 
 
+def test_a_block_that_a_large_run_fills_up_has_no_filter_of_before(tmp_path: Path) -> None:
+    with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(event(n, "wheel") for n in range(4))
+        sim.settle()
+        [first] = filters(sim)
+        sim.append_many(event(n, "gyro") for n in range(4, 16))
+        assert first in values(sim, "blocks")
+        assert first not in filters(sim)
+        assert len(list(sim.events(text="gyro"))) == 12
+        assert_sound(sim)
+
+
 @pytest.mark.parametrize("way", [Instance.compact, look_when_idle])
 def test_filters_are_made_at_every_kind_of_rest(way: Any, tmp_path: Path) -> None:
     with Archive.open(tmp_path / "a", options=OPTIONS) as archive:
