@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import lmdb
 import msgspec
-import numpy as np
 
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import (
@@ -36,7 +35,6 @@ from yamcs_archive.errors import (
     UnavailableError,
 )
 from yamcs_archive.event import Event
-from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import LATE_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.disk.environment import Environment, LazyRead
@@ -45,20 +43,18 @@ from yamcs_archive.storage.disk.lmdb_open import archive_error, nearly_full, no_
 from yamcs_archive.storage.disk.log_files import remove_segments
 from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
-from yamcs_archive.storage.format.keys import encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord, encode_payload
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, encode_checkpoint, encode_horizon
 from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.metadata import head_number, read_meta
-from yamcs_archive.storage.write.block_steps import encoded, put_steps
+from yamcs_archive.storage.write.bulk import divided, large_runs, put_bulk
 from yamcs_archive.storage.write.checkpoint import KnownBlocks, TableImage, made_from, put
 from yamcs_archive.storage.write.commit_log import CommitLog, LogWriteError
 from yamcs_archive.storage.write.damage_log import Damage
 from yamcs_archive.storage.write.idempotency import IdempotencyKeys
 from yamcs_archive.storage.write.key_lookup import NewRun
 from yamcs_archive.storage.write.outcomes import Group, Outcome, decide, update_sources
-from yamcs_archive.storage.write.placement import place, put_run
 from yamcs_archive.storage.write.plain_append import PLAIN_EVENTS_MAX, Plain, plain_append
 from yamcs_archive.storage.write.rows_of_version_1 import move_rows
 from yamcs_archive.storage.write.stored_events import StoredEvents
@@ -522,7 +518,7 @@ class Committer:
                 stored = self._stored(read)
                 ahead = self._unsaved - changed.keys()
                 sources = [*changed.items(), *((name, self._state(stored, changed, name)) for name in ahead)]
-                large = self._large_runs(groups[0], stored) if len(commits) == 1 else []
+                large = large_runs(groups[0], stored, self._options) if len(commits) == 1 else []
             facts = () if noted is None else (noted,)
             record = LogRecord(self._log.sequence + 1, commits, sources, requests, facts)
         failpoint("before-commit")
@@ -559,24 +555,6 @@ class Committer:
             # The error itself would mean that nothing was stored: the caller would append the events again.
             raise CommitFailed(groups, number, error) from error
 
-    def _large_runs(self, group: Group, stored: StoredEvents) -> list[NewRun]:
-        """Return the runs of a group that become blocks at once: large ones, each between two blocks.
-
-        None do if the other events would be more than half of the group, or more than may be carried.
-        """
-        size, least = group.events.size, self._options.run_events_min
-        if size < least:
-            return []
-        found = [
-            run
-            for run in group.new_runs
-            if run.alone
-            and run.stop - run.start >= least
-            and stored.blocks.index.around(encode_key(*group.events.key(run.start))) is None
-        ]
-        others = size - sum([run.stop - run.start for run in found])
-        return found if others <= min(size // 2, self._options.late_events_max) else []
-
     def _put_bulk(
         self, groups: list[Group], record: LogRecord, large: Sequence[NewRun], *, alone: bool
     ) -> None:
@@ -584,19 +562,10 @@ class Committer:
 
         What is young goes into blocks first: LMDB has no commit without those before it."""
         [commit] = record.commits
-        events = commit.events
-        if not isinstance(events, StoredVectors):
-            events = StoredVectors.of(events, commit.number)
-        events = events.stored_by(commit.number)
-        parts = [events.cut(run.start, run.stop) for run in large]
-        left = events.size - sum([part.size for part in parts])
-        self._make_room_for_bulk(left, alone=alone)
+        runs, late = divided(commit, large)
+        self._make_room_for_bulk(0 if late is None else late.size, alone=alone)
         carried: Carried | None = None
-        if left:
-            others = np.ones(events.size, bool)
-            for run in large:
-                others[run.start : run.stop] = False
-            late = events.take(np.flatnonzero(others))
+        if late is not None:
             before = self.tables.carried
             carried = Carried(late, late.commits.tolist(), 0 if before is None else before.last)
             record = record._replace(sequence=self._log.sequence + 1)
@@ -608,9 +577,7 @@ class Committer:
             transaction = self._environment.lmdb.begin(write=True)
             try:
                 stored = WriteTransaction(self._environment, transaction, self._cache)
-                for part in parts:
-                    self._put_run(part, stored)
-                self._put_record(record, stored)
+                put_bulk(record, runs, stored, self._options)
                 stored.put_pairs("meta", [encode_checkpoint(checkpoint)])
                 failpoint("bulk-before-commit")
                 transaction.commit()
@@ -651,24 +618,6 @@ class Committer:
         if alone:
             raise HandOver
         self.checkpoint_all(most)
-
-    def _put_run(self, events: StoredVectors, stored: WriteTransaction) -> None:
-        if stored.index.around(encode_key(*events.key(0))) is None:
-            put_run(events, stored, self._options)
-            return
-        # Young events around them have become one block.
-        placed = place(events, stored.index, stored.value, self._options)
-        if placed.damaged:
-            raise placed.damaged[0]
-        put_steps(encoded(placed.plans), stored)
-
-    def _put_record(self, record: LogRecord, stored: WriteTransaction) -> None:
-        """Put all of a record but its events."""
-        for commit in record.commits:
-            stored.put_commits(commit.record)
-        stored.put_pairs("sources", [encode_source(*pair) for pair in record.sources])
-        stored.put_pairs("requests", record.requests)
-        stored.put_pairs("meta", record.facts)
 
     def _stored(self, read: LazyRead) -> StoredEvents:
         return StoredEvents(self.tables.all, self._environment, read, self._cache)
