@@ -407,3 +407,30 @@ def test_segments_that_cannot_be_removed_are_no_part_of_the_log(
     assert found == [4]
     log.close()
     assert segment_numbers(tmp_path) == [2]
+
+
+def test_closing_during_a_checkpoint_ends_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, closing = threading.Event(), threading.Event()
+
+    def act(name: str) -> None:
+        if name == "checkpoint-begun":
+            begun.set()
+            closing.wait(10)
+
+    with Archive.open(tmp_path / "a", options=Options(table_events_max=20)) as archive:
+        sim = archive.instance("sim", create=True)
+        monkeypatch.setattr(failpoints, "on_point", act)
+        for n in range(20):
+            sim.append(Event("m", generation_time=n))
+        assert begun.wait(10)
+        thread = threading.Thread(target=archive.close)
+        thread.start()
+        closing.set()
+        thread.join(30)
+        assert not thread.is_alive()
+        monkeypatch.undo()
+    for readonly in (True, False):
+        with Archive.open(tmp_path / "a", readonly=readonly) as archive:
+            assert archive.instance("sim").count() == 20
