@@ -206,8 +206,13 @@ def test_usage_follows_what_is_stored_settled_and_compacted(tmp_path: Path) -> N
         assert (sim.usage().young_events, sim.usage().blocks) == (0, 0)
         for n in range(300):
             sim.append(Event("m" * 100, generation_time=n))
+        young = sim.usage()
+        assert (young.young_events, young.blocks) == (300, 0)
+        for n in range(300, 310):
+            sim.settle()  # which leaves pages to later transactions
+            sim.append(Event("m" * 100, generation_time=n))
         before = sim.usage()
-        assert (before.young_events, before.blocks) == (300, 0)
+        assert (before.young_events, before.blocks) == (1, 1)
         sim.compact()
         after = sim.usage()
         assert (after.young_events, after.blocks) == (0, 1)
