@@ -93,7 +93,7 @@ class InstanceUsage:
     map_used_bytes: int
     """How much of that the file has come to use; pages that later events may reuse count too."""
     file_bytes: int
-    """Bytes that its file takes on the medium."""
+    """Bytes that its files take on the medium: LMDB's, and the commit log with its space for what comes."""
     readers: int
     """Places in use in LMDB's table of readers, of all processes: threads that read, or have read."""
     oldest_reader_seconds: float

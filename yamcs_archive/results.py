@@ -321,7 +321,7 @@ class InstanceStats:
     first_time: int | None
     last_time: int | None
     allocated_bytes: int
-    """Bytes that the files take on the medium, not their apparent size."""
+    """Bytes that the files take on the medium, the commit log too; not their apparent size."""
     sources: dict[str, SourceStats] = field(default_factory=dict)
 
     def _repr_html_(self) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -218,8 +219,54 @@ def test_usage_follows_what_is_stored_settled_and_compacted(tmp_path: Path) -> N
         assert (after.young_events, after.blocks) == (0, 1)
         assert after.file_bytes < before.file_bytes
         assert after.map_used_bytes < before.map_used_bytes <= before.map_bytes
-        [file] = (tmp_path / "a" / "sim").glob("gen-*/data.mdb")
-        assert after.file_bytes == file.stat().st_blocks * 512
+        assert after.file_bytes == blocks_bytes(tmp_path / "a") == sim.stats().allocated_bytes
+
+
+def blocks_bytes(archive: Path) -> int:
+    """What the files of the only generation take on the medium."""
+    return sum(file.stat().st_blocks * 512 for file in archive.glob("sim/gen-*/*"))
+
+
+def test_usage_counts_the_segments_of_the_log(tmp_path: Path) -> None:
+    options = Options(maintenance=False)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        without = sim.usage().file_bytes
+        sim.append(Event("a", generation_time=0))
+        [segment] = (tmp_path / "a").glob("sim/gen-*/log-*")
+        assert sim.usage().file_bytes >= without + segment.stat().st_blocks * 512 > without
+        assert sim.usage().file_bytes == blocks_bytes(tmp_path / "a")
+        with Archive.open(tmp_path / "a", readonly=True) as reader:
+            assert reader.instance("sim").usage().file_bytes == blocks_bytes(tmp_path / "a")
+        sim.settle()
+        assert not [*(tmp_path / "a").glob("sim/gen-*/log-*")]
+        assert sim.usage().file_bytes == blocks_bytes(tmp_path / "a")
+
+
+def test_usage_passes_over_a_segment_that_is_removed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Archive.open(tmp_path / "a", options=Options(maintenance=False)) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append(Event("a", generation_time=0))
+        before = blocks_bytes(tmp_path / "a")
+        [segment] = (tmp_path / "a").glob("sim/gen-*/log-*")
+        segment_bytes = segment.stat().st_blocks * 512
+        real = os.scandir
+
+        @contextmanager
+        def scandir(folder: Path) -> Iterator[list[os.DirEntry[str]]]:
+            with real(folder) as files:
+                found = [*files]
+            monkeypatch.undo()
+            sim.settle()
+            assert segment.name in [file.name for file in found]
+            assert not segment.exists()
+            yield found
+
+        monkeypatch.setattr(os, "scandir", scandir)
+        assert sim.usage().file_bytes == before - segment_bytes  # data.mdb was looked at before it grew
+        assert sim.usage().file_bytes == blocks_bytes(tmp_path / "a")
 
 
 @pytest.mark.damaging

@@ -33,7 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the command's description and options."""
     parser.description = (
         "Print the numbers of each instance: events, sources, the first and the last generation time,"
-        " young events (which are not in blocks yet), blocks, bytes of the file, and how many events were"
+        " young events (which are not in blocks yet), blocks, bytes of its files, and how many events were"
         " refused as duplicates, conflicts or expired. As JSON also the newest commit, the map, readers and"
         " backlog, and of a served archive what was appended since it was opened. Exits with 1 if one"
         " cannot be read."

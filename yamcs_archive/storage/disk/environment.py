@@ -25,6 +25,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import NamedTuple
@@ -52,6 +53,8 @@ from yamcs_archive.storage.format.log_segments import ARCHIVE_BYTES
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint, decode_checkpoint, decode_fact
 from yamcs_archive.storage.young.views import LeftOut, YoungSource, YoungView
 
+_BLOCK_BYTES = 512
+"""Unit of a file's blocks as ``stat`` counts them."""
 _GROWTH_DIVISORS = (1, 2, 4, 8)
 """Divisors: a map grows by its size divided by the first of these for which there is address space."""
 _TRIES_MIN, _TRIES_S, _TRY_AGAIN_S = 5, 10.0, 0.001
@@ -500,11 +503,14 @@ class Environment:
         left.close()
 
     def allocated_bytes(self) -> int:
-        """Return the bytes that the generation's files occupy on the medium."""
+        """Return the bytes that the generation's files occupy on the medium: LMDB's, and the commit log.
+
+        Raises GoneError if its file is gone, ClosedError, UnavailableError.
+        """
         while True:
             path = self.path
             try:
-                return sum(file.stat().st_blocks * 512 for file in path.iterdir())
+                return _blocks_in(path) * _BLOCK_BYTES
             except OSError as error:
                 with self.read():  # it may have been removed: reading opens the one in use
                     if self.path == path:
@@ -518,3 +524,14 @@ class Environment:
             return
         with self._gate.exclusive():
             self._close()
+
+
+def _blocks_in(generation: Path) -> int:
+    """Return the blocks of all files of a generation. Raises OSError."""
+    blocks = (generation / DATA).stat().st_blocks
+    with os.scandir(generation) as files:
+        for file in files:
+            if file.name != DATA:
+                with suppress(FileNotFoundError):  # a segment of the log that a checkpoint has just removed
+                    blocks += file.stat().st_blocks
+    return blocks

@@ -1,7 +1,7 @@
 """What an open environment uses: its map, its file, its trees, and the readers in LMDB's table.
 
-1. Everything comes from one read transaction, LMDB's own counts and one ``stat`` of the file: some 20 us,
-   whatever the archive holds. Nothing is written.
+1. Everything comes from one read transaction, LMDB's own counts and a ``stat`` of each file: LMDB's two, and
+   the few of the commit log. So it takes the same time whatever the archive holds. Nothing is written.
 2. A reader keeps pages from being reused from the first transaction on that it does not see. LMDB's table
    has no times, so each look notes when it first saw a reader behind: the age is exact to the interval
    between two looks, and never too great.
@@ -11,20 +11,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 from typing import NamedTuple
 
 from yamcs_archive.storage.disk.environment import Environment
-from yamcs_archive.storage.disk.file_system import os_errors_translated
 
 CHECK_AFTER_S = 5.0
 """Seconds after which a reader that is behind may be one whose process was killed."""
 _NO_TRANSACTION = "-"
-_BLOCK_BYTES = 512
-"""Unit of a file's blocks as ``stat`` counts them."""
 
 
 class ReaderWatch:
@@ -78,16 +73,13 @@ def usage(environment: Environment, watch: ReaderWatch, now_s: float) -> Usage:
         blocks = transaction.stat(databases["blocks"])
         oldest_s = _look(environment, watch, now_s)
         info = environment.lmdb.info()
-        file = environment.files.file
         readers = len(_table(environment))
-    with os_errors_translated(Path(file)):
-        file_bytes = os.stat(file).st_blocks * _BLOCK_BYTES
     return Usage(
         young.events,
         blocks["entries"],
         info["map_size"],
         (info["last_pgno"] + 1) * blocks["psize"],
-        file_bytes,
+        environment.allocated_bytes(),
         readers,
         oldest_s,
     )
