@@ -13,7 +13,7 @@ from tests.storage.test_checkpoints import entries, events, whole
 from yamcs_archive import Archive, Event, Options
 from yamcs_archive.errors import OutOfSpaceError
 from yamcs_archive.limits import TABLE_EVENTS_LEFT_MAX
-from yamcs_archive.storage.maintain import scheduler
+from yamcs_archive.storage.maintain import scheduler, text_filters
 
 
 def test_many_young_events_go_into_blocks_when_the_archive_rests(tmp_path: Path) -> None:
@@ -109,24 +109,63 @@ def test_a_clock_that_is_set_ahead_and_back_does_not_change_when_an_archive_rest
         whole(sim)
 
 
-def test_the_reason_why_a_checkpoint_is_put_off_is_logged_once(
+def test_the_reason_why_a_step_is_put_off_is_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     full, ours = OutOfSpaceError("here", "no room"), ValueError("a fault")
-    looks: list[Exception | None] = [full, full, full, None, full, ours, ours, None]
+    looks: list[tuple[str, Exception] | None] = [
+        *[("a checkpoint", full)] * 3,
+        None,
+        *[("a checkpoint", full)] * 2,
+        *[("the making of text filters", full)] * 2,
+        *[("the making of text filters", ours)] * 2,
+        None,
+    ]
     done = threading.Event()
 
     def look(now: int) -> None:
         if not looks:
             done.set()
-        elif (error := looks.pop(0)) is not None:
+        elif (found := looks.pop(0)) is not None:
+            maintenance._step.name, error = found
             raise error
 
     monkeypatch.setattr(scheduler, "_LOOK_S", 0.001)
     with caplog.at_level(logging.WARNING), Archive.open(tmp_path / "a") as archive:
         sim = archive.instance("sim", create=True)
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]
         # Count this archive's lines only: one that another test left open has its own thread.
-        monkeypatch.setattr(sim._store._maintenance, "look", look)  # type: ignore[attr-defined]
+        monkeypatch.setattr(maintenance, "look", look)
         assert done.wait(30)
-    told = [record.message for record in caplog.records]
-    assert [text.split(",")[0] for text in told] == ["a checkpoint is put off"] * 2 + ["a checkpoint failed"]
+    told = [record.message.split(",")[0] for record in caplog.records]
+    assert told == [
+        "a checkpoint is put off",
+        "a checkpoint is put off",
+        "the making of text filters is put off",
+        "the making of text filters failed",
+    ]
+
+
+def test_a_full_disk_puts_off_what_is_done_and_the_log_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OutOfSpaceError("here", "no room")
+
+    options = Options(maintenance=False, run_events_min=1000)
+    with caplog.at_level(logging.WARNING), Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events(400))
+        maintenance: Any = sim._store._maintenance  # type: ignore[attr-defined]  # its round, not a wait
+        maintenance.look(0)
+        for module, step, name in (
+            (scheduler, "made_from", "a checkpoint"),
+            (text_filters, "put", "the making of text filters"),
+        ):
+            with monkeypatch.context() as patch:
+                patch.setattr(module, step, full)
+                with pytest.raises(OutOfSpaceError) as raised:
+                    maintenance.look(options.rest_age_us)
+            maintenance._put_off(raised.value)
+            assert caplog.messages[-1].startswith(f"{name} is put off, and tried again: ")
+        whole(sim)

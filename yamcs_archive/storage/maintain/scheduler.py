@@ -9,7 +9,8 @@ pruning.
    that clock. The time in a commit's record is not used: the archive's clock may be set, and a mirror's
    records have the times of another archive. The age of a request id is measured by the archive's clock,
    because ids outlive an opening.
-4. Damage is logged once. An error that delays a checkpoint is logged again only after it has changed.
+4. Damage is logged once. An error that puts off a step is logged with the name of that step, and again only
+   after it has changed, or another step has it.
 5. A compaction runs on request, on a thread that gets no interrupt, and so does pruning. One lock keeps
    checkpoints, pruning and compaction from running at the same time: each waits for its turn.
 6. Each round also looks for readers that keep pages from being reused, so that their age is known to a
@@ -61,6 +62,12 @@ _REST_SHARE = 20
 """Pause after a round of maintenance, as a multiple of the time that the round took."""
 
 
+class _StepOfThread(threading.local):
+    """What a thread does now, for the log: a caller's thread settles while this one's error is logged."""
+
+    name = "maintenance"
+
+
 class Maintenance:
     """Maintains one instance until :meth:`close`."""
 
@@ -97,6 +104,7 @@ class Maintenance:
         self._repaired = False  # True after all blocks and zone maps that need it were rewritten
         self._damage = Damage()
         self._last_error: str | None = None
+        self._step = _StepOfThread()
         self.readers = ReaderWatch()
         self._requests = RequestExpiry(environment, self._damage.meet)
         self._thread: threading.Thread | None = None
@@ -165,6 +173,7 @@ class Maintenance:
 
     def _prune(self, rule: Rule, wait: Hold | None) -> PruningResult:
         begun_s = time.monotonic()
+        self._step.name = "pruning"
         with self._lock:
             self._check_running()
             if wait is not None and not wait.held:  # interrupted before this began
@@ -184,6 +193,7 @@ class Maintenance:
 
     def _delete_pruned(self) -> None:
         """Delete what is before the horizon, if that was not done."""
+        self._step.name = "the deletion of pruned events"
         with self._lock:
             if not self._emptied:
                 try:
@@ -218,6 +228,7 @@ class Maintenance:
         self._expire_requests(now)
         self._delete_pruned()
         self._prune_on_schedule(now)
+        self._step.name = "a checkpoint"
         head = self._writer.head
         if head != self._seen[0]:
             self._seen = head, now
@@ -243,12 +254,14 @@ class Maintenance:
                 self._filter_texts(text_filters.CHANGING_BLOCKS)
 
     def _expire_requests(self, steady: int) -> None:
+        self._step.name = "the expiry of request ids"
         if changes := self._requests.step(self._options.clock(), steady):
             self._writer.run_in_transaction(lambda stored: stored.replace_requests(changes))
         self._damage.log()
 
     def _checkpoint(self) -> None:
         """Put all events that are young at this moment into blocks, late ones too."""
+        self._step.name = "a checkpoint"
         last = self._writer.tables.growing.last
         for _ in range(_PLANS_MAX):
             self._check_running()
@@ -261,6 +274,7 @@ class Maintenance:
 
     def _checkpoint_frozen(self) -> None:
         """Put the table that is full into blocks; its late events may be carried on."""
+        self._step.name = "a checkpoint"
         for _ in range(_PLANS_MAX):
             if (table := self._writer.tables.frozen) is None:
                 return
@@ -314,6 +328,7 @@ class Maintenance:
                 self._damage.log()
 
     def _close_groups(self) -> bool:
+        self._step.name = "the grouping of blocks"
         try:
             while self._writer.run_in_transaction(close_groups):
                 if self._stopping.is_set():
@@ -326,6 +341,7 @@ class Maintenance:
         """Make text filters, while commits come only some, and not of the newest blocks; False if this is to
         go on in the next round.
         """
+        self._step.name = "the making of text filters"
         environment, head = self._environment, self._writer.head
         if not text_filters.are_missing(environment, left_out):
             return True
@@ -341,6 +357,7 @@ class Maintenance:
 
     def _repair(self) -> bool:
         """Rewrite what earlier versions wrote otherwise, and damaged zone maps; False if any is left."""
+        self._step.name = "the repair of blocks"
         whole, damaged = True, self._damage.meet
         for steps in repair.steps(self._environment, self._options, damaged):
             whole &= self._put_steps(steps)
@@ -372,6 +389,7 @@ class Maintenance:
         return whole
 
     def _pack(self, records_min: int) -> bool:
+        self._step.name = "the packing of commit records"
         packs = commit_packing.packs(self._environment, self._packed, self._writer.head, self._damage.meet)
         for pack in packs:
             if pack.records >= records_min:
@@ -413,12 +431,12 @@ class Maintenance:
             next_s = ended_s + max(_LOOK_S, _REST_SHARE * (ended_s - begun_s))
 
     def _put_off(self, error: Exception) -> None:
-        """Log an error, unless the last round ended with the same one."""
-        text = repr(error)
+        """Log an error, unless the last round ended with the same one in the same step."""
+        text = f"{self._step.name}: {error!r}"
         if text == self._last_error:
             return
         self._last_error = text
         if isinstance(error, ArchiveError):
-            _log.warning("a checkpoint is put off, and tried again: %s", error)
+            _log.warning("%s is put off, and tried again: %s", self._step.name, error)
         else:
-            _log.error("a checkpoint failed, and is tried again", exc_info=error)
+            _log.error("%s failed, and is tried again", self._step.name, exc_info=error)
