@@ -198,7 +198,7 @@ def read(worker: Worker) -> None:
 
 
 def settle(worker: Worker) -> None:
-    """Seal all rows, merge late events, close groups and pack commits."""
+    """Put all young events into blocks, merge late events, close groups and pack commits."""
     assert isinstance(worker.sim, Instance)
     worker.sim.settle()
     worker.book.done("settle")
