@@ -363,6 +363,7 @@ OTHERS = (
     "storage.format.text_search._CASE_BIT",
     "storage.format.text_search._CLUES_MAX",
     "storage.format.text_search._LEAST_LEAD",
+    "storage.format.messages._COMMA",
     "storage.format.messages._ROOMS_KEPT_MAX",
     "storage.format.meta.FORMAT_VERSION",
     "storage.format.block_part_encoder.CHECKSUMS_BYTES",

@@ -65,7 +65,7 @@ TRIED_ELSEWHERE = {
         "it changes users of the system",
         "tests/storage/test_other_user.py::test_the_umask_decides_who_may_read",
     ),
-    "simulator has format version 2": (
+    "simulator has format version 3": (
         "a later version",
         "tests/cli/test_upgrade.py::test_a_later_format_is_refused_with_the_version_that_reads_it",
     ),

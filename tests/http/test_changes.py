@@ -160,6 +160,7 @@ def reopened(archive: Archive, **facts: Any) -> Archive:
 def test_after_a_restore_the_old_cursors_are_refused(archive: Archive, sim: Instance) -> None:
     sim.append(Event("first"))
     cursor = sim.cursor()
+    sim.settle()  # the segments of a log name their lineage
     with reopened(archive, lineage=b"restored") as restored:
         answer = core_feed(restored)("GET", f"{PATH}?after={cursor}")
         error_of(answer, 409, "OtherHistoryException")

@@ -131,8 +131,9 @@ def test_the_points_passed_are_the_points_listed(ready: Ready) -> None:
     assert tuple(dict.fromkeys(ready.passed)) == CHECKPOINT_POINTS
     assert ready.at_rest["summaries"] == ready.at_rest["blocks"] + 2
     assert ready.at_rest["young"] == 0
-    # A checkpoint, a group, a pack: each in a transaction of its own.
-    assert ready.passed.count("task-after-commit") == 3
+    # A checkpoint, a group, a pack, the text filters of blocks, and of each of two groups: each in a
+    # transaction of its own.
+    assert ready.passed.count("task-after-commit") == 6
     assert ready.at_rest["commits"] == 1
 
 
