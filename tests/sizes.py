@@ -354,7 +354,6 @@ OTHERS = (
     "limits.LATE_BYTES_MAX",
     "limits.TABLE_RECORDS_MAX",
     "storage.backup.snapshot._TRIES",
-    "storage.disk.environment._TRIES_MIN",
     "storage.disk.log_files._ALLOCATED_STEP_BYTES",
     "storage.maintain.young_check._TRIES",
     "storage.write.commit_log._ALIGNED",
@@ -401,7 +400,7 @@ OTHERS = (
     "storage.format.keys._TAIL_BYTES",
     *(f"storage.disk.machine.{name}" for name in ("SYNCS", "_SYNCED_BYTES", "_UNLIMITED_BYTES")),
     *(f"storage.disk.machine.{name}" for name in ("_TIMEX_BYTES", "_TIME_ERROR")),
-    "storage.disk.usage._BLOCK_BYTES",
+    "storage.disk.environment._BLOCK_BYTES",
     "storage.disk.lmdb_open._MODE",
     "storage.disk.lmdb_open._PAGE_BYTES",
     # Of LMDB's lock file; tests/storage/test_lock_file.py compares it with the one that LMDB makes.

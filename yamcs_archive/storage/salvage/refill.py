@@ -81,7 +81,7 @@ class Refill:
             writer.take_over(group, None, exact=False)
 
     def finish(self, sources: dict[str, SourceState], requests: dict[bytes, RequestRecord]) -> dict[str, int]:
-        """Put all events into blocks, and add what their appends could not tell; return the events of each source."""
+        """Put all events into blocks; add what their appends could not tell; return each source's events."""
         if self._maintenance is None:
             raise ClosedError
         self._maintenance.settle()
