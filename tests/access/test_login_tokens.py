@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import jwt
 import pytest
 
 from yamcs_archive import InvalidInputError
-from yamcs_archive.access import administration, users_file
+from yamcs_archive.access import administration, login_tokens, users_file
 from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.login_tokens import LIVES_S, Kind, LoginTokens
 from yamcs_archive.access.passwords import NOBODYS
@@ -94,6 +95,53 @@ def test_a_token_for_another_user_ends_with_who_asked_for_it() -> None:
     assert tokens.read(text, Users(Document(1, {"ada": User([], "epoch")})), Kind.ACCESS) is None
     lesser = {"ada": User([], "epoch"), "bob": User(["ManageArchive@sim"], "other")}
     assert tokens.read(text, Users(Document(1, lesser)), Kind.ACCESS) is None
+
+
+def test_what_goes_on_with_a_token_is_checked_again_without_its_signature(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    tokens = LoginTokens(Keys(KEY), clock)
+    text = tokens.make(ada(), Kind.ACCESS, by=USERS.caller("bob"))
+    first = tokens.read(text, USERS, Kind.ACCESS, expired=True)
+    assert first is not None
+    clock.now += LIVES_S[Kind.ACCESS]
+    monkeypatch.setattr(jwt, "decode", None)
+    assert tokens.read(text, USERS, Kind.ACCESS, expired=True) == first
+    assert tokens.read(text, USERS, Kind.SESSION, expired=True) is None
+    lesser = {"ada": User([], "epoch"), "bob": User(["ManageArchive@sim"], "other")}
+    for later in ({}, {"ada": User([], "epoch")}, {"ada": User([], "later")}, lesser):
+        assert tokens.read(text, Users(Document(1, later)), Kind.ACCESS, expired=True) is None
+    with pytest.raises(TypeError):  # who begins something has the signature verified
+        tokens.read(text, USERS, Kind.ACCESS)
+
+
+def test_a_token_that_was_refused_is_not_remembered() -> None:
+    forged = LoginTokens(Keys(OTHER)).make(ada(), Kind.ACCESS)
+    tokens = LoginTokens(Keys(KEY))
+    for _ in range(2):
+        assert tokens.read(forged, USERS, Kind.ACCESS, expired=True) is None
+
+
+@pytest.mark.parametrize("others", [1, 2, 3])
+def test_of_too_many_remembered_tokens_the_first_one_is_verified_again(
+    monkeypatch: pytest.MonkeyPatch, others: int
+) -> None:
+    monkeypatch.setattr(login_tokens, "_VERIFIED_MAX", 3)
+    tokens = LoginTokens(Keys(KEY))
+    texts = [tokens.make(ada(), Kind.ACCESS) for _ in range(1 + others)]
+    for text in texts:
+        assert tokens.read(text, USERS, Kind.ACCESS, expired=True) is not None
+    verified: list[str] = []
+    real = jwt.decode
+
+    def decode(token: str, *args: Any, **options: Any) -> Any:
+        verified.append(token)
+        return real(token, *args, **options)
+
+    monkeypatch.setattr(jwt, "decode", decode)
+    assert tokens.read(texts[0], USERS, Kind.ACCESS, expired=True) is not None
+    assert verified == ([] if others < 3 else [texts[0]])
 
 
 def test_the_key_before_is_taken_and_no_older_one(tmp_path: Path) -> None:

@@ -4,12 +4,19 @@
    it is accepted as well, so that a change of keys ends no login.
 2. A token carries the epoch of its user: it ends when the password changes or the user is removed.
 3. Nobody can make a token out of one of another kind: each says what it is for.
+4. What goes on with a token, an open WebSocket as an example, is checked again each time something changes.
+   So the claims of such tokens are remembered, by a keyed hash of the token, and their signatures are not
+   verified again. Everything else is: time, user, epoch and kind.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from time import time
 from typing import Any, NamedTuple
@@ -28,6 +35,9 @@ REFRESH_S = 7 * 24 * 3600
 SESSION_S = 12 * 3600
 """Life of a login of the page, in seconds: a shift."""
 _ALGORITHM = "HS256"
+_VERIFIED_MAX = 2_048
+"""Number of tokens whose claims are remembered, in some 2 MB: twice as many as WebSockets may be open."""
+_KEY_BYTES = 32
 
 
 class Kind(StrEnum):
@@ -53,7 +63,7 @@ class LoginToken(NamedTuple):
 
 
 class LoginTokens:
-    """Makes and reads tokens. Immutable.
+    """Makes and reads tokens. Immutable, but for what it remembers; safe to use from many threads.
 
     >>> from yamcs_archive.access.users import Document, User
     >>> users = Users(Document(1, {"ada": User([], "epoch")}))
@@ -66,6 +76,9 @@ class LoginTokens:
     def __init__(self, keys: Keys, now_s: Callable[[], float] = time) -> None:
         self._keys = [key for key in (keys.current, keys.previous) if key is not None]
         self._now_s = now_s
+        self._digest_key = secrets.token_bytes(_KEY_BYTES)
+        self._guard = threading.Lock()
+        self._verified: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
 
     def make(self, caller: Caller, kind: Kind, by: Caller | None = None) -> str:
         """Return a new token of a user; ``by`` is who asked for it, if that is somebody else."""
@@ -85,20 +98,32 @@ class LoginTokens:
     def read(self, token: str, users: Users, kind: Kind, *, expired: bool = False) -> LoginToken | None:
         """Return what a token says; None if it is not ours, has expired, or its user is gone or changed.
 
-        ``expired``: it may have expired.
+        ``expired``: it may have expired, because it was taken before, and what began with it goes on.
         """
+        claims = self._remembered(token) if expired else self._claims(token)
+        return None if claims is None else self._checked(claims, users, kind, expired=expired)
+
+    def _claims(self, token: str) -> dict[str, Any] | None:
+        """Return the claims of a token; None if the signature is not ours."""
         for key in self._keys:
-            try:
-                claims = jwt.decode(
+            with suppress(jwt.InvalidTokenError):
+                return jwt.decode(
                     token,
                     key,
                     algorithms=[_ALGORITHM],
                     options={"verify_exp": False, "verify_iat": False, "require": ["exp", "sub", "jti"]},
                 )
-            except jwt.InvalidTokenError:
-                continue
-            return self._checked(claims, users, kind, expired=expired)
         return None
+
+    def _remembered(self, token: str) -> dict[str, Any] | None:
+        digest = hashlib.sha256(self._digest_key + token.encode(errors="surrogatepass")).digest()
+        claims = self._verified.get(digest)
+        if claims is None and (claims := self._claims(token)) is not None:
+            with self._guard:
+                self._verified[digest] = claims
+                while len(self._verified) > _VERIFIED_MAX:
+                    self._verified.popitem(last=False)
+        return claims
 
     def _checked(
         self, claims: dict[str, Any], users: Users, kind: Kind, *, expired: bool

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from yamcs_archive.access import users as content
 from yamcs_archive.access.users import Document
@@ -81,13 +82,26 @@ def read_document(path: Path) -> Document:
         raise InvalidInputError("users file", str(path), where + error.rule) from None
 
 
-def state_of(path: str) -> tuple[int, ...] | None:
+class FileState(NamedTuple):
+    """What changes when a file does."""
+
+    inode: int
+    modified_ns: int
+    changed_ns: int
+    size_bytes: int
+    mode: int
+    owner: int
+
+
+def state_of(path: str) -> FileState | None:
     """Return what changes when a file does; None if it cannot be looked at. Costs one system call."""
     try:
         found = os.stat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode, found.st_uid
+    return FileState(
+        found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_mode, found.st_uid
+    )
 
 
 @contextmanager

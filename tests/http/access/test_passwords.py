@@ -15,7 +15,7 @@ from yamcs_archive.access import administration, passwords
 from yamcs_archive.access.users import Users
 from yamcs_archive.access.users_file import read_document
 from yamcs_archive.errors import UnavailableError
-from yamcs_archive.http.access import authentication, password_checks
+from yamcs_archive.http.access import current_users, password_checks
 from yamcs_archive.http.access.failed_logins import FAILED_LOGINS_MAX
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.application import Application
@@ -171,7 +171,7 @@ def test_a_request_that_waits_for_its_check_when_serving_ends_gets_an_answer(
 def test_the_users_are_looked_at_while_nobody_asks(
     archive: Archive, core: Application, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "WATCH_S", 0.01)
+    monkeypatch.setattr(current_users, "WATCH_S", 0.01)
     told = threading.Event()
     found = core.services.authentication
     assert found is not None

@@ -17,7 +17,7 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.access import administration
 from yamcs_archive.access.passwords import NOBODYS
 from yamcs_archive.access.permissions import Grant
-from yamcs_archive.http.access import authentication
+from yamcs_archive.http.access import current_users
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.asgi import create_asgi_app
 
@@ -30,7 +30,7 @@ def connect(
     archive: Archive, sim: Instance, path: Path, root: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Connect]:
     """Open WebSockets to a server with users, with the headers of a user."""
-    monkeypatch.setattr(authentication, "WATCH_S", 0.01)
+    monkeypatch.setattr(current_users, "WATCH_S", 0.01)
     opened: list[WebSocket] = []
     app = create_asgi_app(archive, access=AccessOptions(users=path))
     with uvicorn_at(archive, 0, app) as port:

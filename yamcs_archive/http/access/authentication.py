@@ -1,17 +1,13 @@
 """From the head of a request to its caller, by the users file as it is now.
 
-1. The file is looked at after each request came, so a change counts at once; its key when the file has
-   changed, when a login is not known, and once a second. If they cannot be read, the users before it stay,
-   and the log says what is wrong. One look serves all requests that an event loop begins in one round: the
-   system call itself takes a microsecond, but hands the interpreter to another thread.
+1. What the files say is known by :mod:`~yamcs_archive.http.access.current_users`: a change counts at once,
+   or, if the users are many, when they were read.
 2. Everything that is remembered holds for one version of the users: a change of them, of their tokens or
    of the ended logins is another version.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import math
 import threading
 from collections import OrderedDict
@@ -22,13 +18,12 @@ from pathlib import Path
 from time import time
 from typing import NamedTuple
 
-from yamcs_archive.access import users_file
 from yamcs_archive.access.callers import Caller
 from yamcs_archive.access.login_tokens import Kind, LoginTokens
 from yamcs_archive.access.permissions import Permission
-from yamcs_archive.access.signing_keys import ensure_keys, read_keys
 from yamcs_archive.access.users import TOKEN_PREFIX, Users
-from yamcs_archive.errors import InvalidInputError, shown
+from yamcs_archive.errors import shown
+from yamcs_archive.http.access.current_users import CurrentUsers
 from yamcs_archive.http.access.known_headers import Known, KnownHeaders
 from yamcs_archive.http.access.password_checks import PasswordChecks
 from yamcs_archive.http.access.presented import Means, Presented, counting_header, presented
@@ -36,10 +31,6 @@ from yamcs_archive.http.access.proxies import Proxies
 from yamcs_archive.http.errors import forbidden, unauthorized
 from yamcs_archive.http.request_and_response import Head
 
-_log = logging.getLogger(__name__)
-
-WATCH_S = 1.0
-"""Time between two looks at the users file while nobody sends requests, in seconds."""
 _PAIR_S = 440
 """Time for which a new pair of tokens is given again for the same refresh token, in seconds: the life of the
 access token, less the minute in which clients renew it."""
@@ -47,12 +38,6 @@ _PAIRS_MAX = 1_000
 """Number of new pairs that are remembered."""
 _ENDED_MAX = 100_000
 """Number of ended logins of pages that are remembered until they expire."""
-
-
-class _Snapshot(NamedTuple):
-    states: tuple[object, object]
-    users: Users
-    tokens: LoginTokens
 
 
 class Pair(NamedTuple):
@@ -77,29 +62,19 @@ class Authentication:
         *,
         checks_waiting_max: int | None = None,
     ) -> None:
-        self._path, self.proxies, self._now_s = path, proxies, now_s
-        self._file, self._key_file = str(path), str(users_file.key_path(path))
+        self.proxies, self._now_s = proxies, now_s
         self._guard = threading.Lock()
-        self._said: list[str] = []
-        """The faults of the files that were logged last."""
         self._version = 0
-        self._looked_in_round_of = 0
-        """The thread whose event loop has looked at the file in this round; 0: none."""
-        with suppress(InvalidInputError), users_file.locked(path):
-            if path.exists():
-                ensure_keys(path)
-        self._snapshot = self._read()
+        self._files = CurrentUsers(path, now_s, self._change)
         self._headers = KnownHeaders()
         self._pairs: OrderedDict[str, tuple[Pair, float]] = OrderedDict()
         self._ended: OrderedDict[str, int] = OrderedDict()
         self._listeners: list[Callable[[], None]] = []
-        self._closing = threading.Event()
         self.checks = PasswordChecks(self.users, waiting_max=checks_waiting_max)
-        self._watch: threading.Thread | None = None
 
     def users(self) -> Users:
         """Return the users as they are in the file now."""
-        return self._current().users
+        return self._files.look().users
 
     def caller(self, head: Head) -> Caller | Future[Caller] | None:
         """Return who sends a request; None if it does not say so.
@@ -143,8 +118,7 @@ class Authentication:
 
     def version(self) -> int:
         """Return a number that is another one after users, tokens or ended logins have changed."""
-        if self._looked_in_round_of != threading.get_ident():
-            self._current()
+        self._files.look()
         return self._version
 
     def still(self, caller: Caller, head: Head) -> Caller | None:
@@ -168,11 +142,11 @@ class Authentication:
 
     def login(self, caller: Caller) -> Pair:
         """Return tokens for a user who has just logged in."""
-        return _pair(self.reload().tokens, caller)
+        return _pair(self._files.look_at_both().tokens, caller)
 
     def renewed(self, refresh: str) -> Pair | None:
         """Return new tokens for a refresh token, the same ones if it comes again; None if it is wrong."""
-        snapshot = self.reload()
+        snapshot = self._files.look_at_both()
         found = snapshot.tokens.read(refresh, snapshot.users, Kind.REFRESH)
         if found is None:
             return None
@@ -192,15 +166,15 @@ class Authentication:
         other = self.users().caller(name)
         if not caller.allows(Permission.MANAGE_ARCHIVE) or other is None:
             raise forbidden(f"user {shown(caller.name)} may not become {shown(name)}")
-        return Pair(self.reload().tokens.make(other, Kind.ACCESS, by=caller), None, other)
+        return Pair(self._files.look_at_both().tokens.make(other, Kind.ACCESS, by=caller), None, other)
 
     def session(self, caller: Caller) -> str:
         """Return the value of the cookie for a login of the page."""
-        return self.reload().tokens.make(caller, Kind.SESSION)
+        return self._files.look_at_both().tokens.make(caller, Kind.SESSION)
 
     def end_session(self, cookie: str) -> None:
         """End a login of the page; nothing for one that has ended."""
-        snapshot = self.reload()
+        snapshot = self._files.look_at_both()
         found = snapshot.tokens.read(cookie, snapshot.users, Kind.SESSION)
         if found is None:
             return
@@ -224,7 +198,7 @@ class Authentication:
 
     def _with_token(self, given: Presented, *, expired: bool = False) -> tuple[Caller, float] | None:
         """Return the caller with a token, and when that ends; ``expired``: it may have ended."""
-        snapshot = self._current()
+        snapshot = self._files.look()
         if given.means is Means.KEY or given.secret.startswith(TOKEN_PREFIX):
             usable = given.means in (Means.KEY, Means.TOKEN)
             caller = snapshot.users.caller_with_token(given.secret) if usable else None
@@ -234,79 +208,27 @@ class Authentication:
         kind = Kind.SESSION if given.means is Means.SESSION else Kind.ACCESS
         found = snapshot.tokens.read(given.secret, snapshot.users, kind, expired=expired)
         if found is None:  # perhaps by a key that is new
-            snapshot = self.reload()
+            snapshot = self._files.look_at_both()
             found = snapshot.tokens.read(given.secret, snapshot.users, kind, expired=expired)
         if found is None or found.number in self._ended:
             return None
         return found.caller, found.expires
 
-    # The files
+    def reload(self) -> None:
+        """Read the files again if they changed, and wait for that; if that fails, keep what was read before,
+        and say so once.
+        """
+        self._files.reload()
 
-    def _states(self) -> tuple[object, object]:
-        return users_file.state_of(self._file), users_file.state_of(self._key_file)
-
-    def _read(self) -> _Snapshot:
-        states = self._states()  # before: what is written meanwhile is read again
-        return _Snapshot(states, Users(users_file.read_document(self._path)), self._tokens())
-
-    def _tokens(self) -> LoginTokens:
-        return LoginTokens(read_keys(self._path), self._now_s)
-
-    def _read_again(self, states: tuple[object, object]) -> list[str]:
-        """Read both files, and take each that can be read; return what is wrong with the others."""
-        faults: list[str] = []
-        snapshot = self._snapshot._replace(states=states)
-        try:
-            snapshot = snapshot._replace(users=Users(users_file.read_document(self._path)))
-        except InvalidInputError as error:
-            faults.append(f"the users stay as they were: {error}")
-        try:
-            snapshot = snapshot._replace(tokens=self._tokens())
-        except InvalidInputError as error:
-            faults.append(f"the keys stay as they were: {error}")
-        self._snapshot = snapshot
-        return faults
-
-    def _current(self) -> _Snapshot:
-        if self._looked_in_round_of == threading.get_ident():
-            return self._snapshot
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            # Whatever comes after this look is begun after that call: a loop keeps the order of its calls.
-            self._looked_in_round_of = threading.get_ident()
-            loop.call_soon(self._end_round)
-        snapshot = self._snapshot
-        if users_file.state_of(self._file) == snapshot.states[0]:
-            return snapshot
-        return self.reload()
-
-    def _end_round(self) -> None:
-        self._looked_in_round_of = 0
-
-    def reload(self) -> _Snapshot:
-        """Read the files again if they changed; if that fails, keep what was read before, and say so once."""
+    def _change(self) -> None:
+        """Begin a new version: the users or the keys have changed."""
         with self._guard:
-            states = self._states()
-            if states == self._snapshot.states:
-                return self._snapshot
-            faults = self._read_again(states)
-            if faults and faults != self._said:
-                for fault in faults:
-                    _log.error("%s", fault)
-            self._said = faults
             self._version += 1
             self._headers.clear()
             self._pairs.clear()
-            if not faults:
-                _log.info("the users file was read again: %d users", len(self._snapshot.users))
             listeners = list(self._listeners)
-            snapshot = self._snapshot
         for listener in listeners:
             listener()
-        return snapshot
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Have a function called, on any thread, each time after the users have changed.
@@ -315,24 +237,16 @@ class Authentication:
         """
         with self._guard:
             self._listeners.append(listener)
-            begins = self._watch is None and not self._closing.is_set()
-            if begins:
-                self._watch = threading.Thread(target=self._look, name="yamcs-archive-users", daemon=True)
-        if begins and self._watch is not None:
-            self._watch.start()
+        self._files.watch()
 
     def unlisten(self, listener: Callable[[], None]) -> None:
         """Have a function called no more; nothing if it was not to be called."""
         with self._guard, suppress(ValueError):
             self._listeners.remove(listener)
 
-    def _look(self) -> None:
-        while not self._closing.wait(WATCH_S):
-            self.reload()
-
     def close(self) -> None:
         """End the threads: serving ends."""
-        self._closing.set()
+        self._files.close()
         self.checks.close()
 
 
