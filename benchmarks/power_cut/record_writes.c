@@ -3,8 +3,9 @@
    RECORD_ROOT  the folder whose files are recorded
    RECORD_LOG   the file that the record is appended to
    RECORD_DIE   optional: a kind of action and a number, as D12: the process kills itself within the 12th
-                write through O_DSYNC (W: another write, S: a sync), after the action itself and before the
-                record says that it is done. So it is known only that it was begun.
+                write through O_DSYNC (W: another write, S: a sync; w, s: one of a segment of the log), after
+                the action itself and before the record says that it is done. So it is known only that it was
+                begun.
 
    1. One mutex is held over each action and its entries, so their order is the order in which they happened.
    2. A write or a truncation is entered before it is done, a sync and a change of a name after it: what a
@@ -41,10 +42,12 @@
 #define FILES 65536
 #define WATCHED 1
 #define SYNCED 2
+#define SEGMENT 8
 #define MARKS ".marks"
+#define SEGMENTS "/log-"
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
-static char state[FILES]; /* of each descriptor: WATCHED, with SYNCED if its writes are durable */
+static char state[FILES]; /* of each descriptor: WATCHED, with SYNCED if its writes are durable, and SEGMENT */
 static int log_file = -1;
 static char root[PATH_MAX];
 static size_t root_length;
@@ -191,6 +194,11 @@ static int is_marks(const char *path) {
     return length >= sizeof MARKS - 1 && strcmp(path + length - (sizeof MARKS - 1), MARKS) == 0;
 }
 
+static int is_segment(const char *path) {
+    const char *last = strrchr(path, '/');
+    return last != NULL && strncmp(last, SEGMENTS, sizeof SEGMENTS - 1) == 0;
+}
+
 static int open_it(int folder, const char *path, int flags, mode_t mode) {
     char found[PATH_MAX];
     /* A file without a name, to which linkat gives one below. */
@@ -205,6 +213,7 @@ static int open_it(int folder, const char *path, int flags, mode_t mode) {
     if (fd >= 0 && fd < FILES) {
         state[fd] = WATCHED;
         if ((flags & O_DSYNC) == O_DSYNC) state[fd] |= SYNCED;
+        if (is_segment(found)) state[fd] |= SEGMENT;
         if (is_marks(found)) state[fd] = WATCHED | 4;
         /* The offset says what happened: 1 made, 2 emptied. */
         int64_t what = (was ? 0 : 1) | ((flags & O_TRUNC) ? 2 : 0);
@@ -277,6 +286,7 @@ static ssize_t write_it(int fd, const struct iovec *parts, int count, off_t offs
         int saved = errno;
         if (done != (ssize_t)length) enter('X', fd, offset, "a write was cut short", 21, "", 0);
         maybe_die(state[fd] & SYNCED ? 'D' : 'W');
+        if (state[fd] & SEGMENT) maybe_die('w');
         if (state[fd] & SYNCED) enter('E', fd, 0, "", 0, "", 0);
         errno = saved;
     }
@@ -318,6 +328,7 @@ static int sync_it(int fd, syncing *real) {
     pthread_mutex_lock(&guard);
     int done = real(fd), saved = errno;
     maybe_die('S');
+    if (state[fd] & SEGMENT) maybe_die('s');
     if (done == 0) enter('S', fd, 0, "", 0, "", 0);
     pthread_mutex_unlock(&guard);
     errno = saved;

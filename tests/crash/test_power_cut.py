@@ -20,7 +20,7 @@ from benchmarks.crash.offers import Checked, unframed
 from benchmarks.power_cut import recording
 from benchmarks.power_cut.medium import File, Medium, UnknownActionError, Write
 from benchmarks.power_cut.recording import MARKS, Entry, entries, record
-from benchmarks.power_cut.replay import Walk, checked, without_failed
+from benchmarks.power_cut.replay import Walk, checked, drawn, without_failed
 from benchmarks.power_cut.states import SECTOR, State, choosers
 from tests.child import ROOT
 
@@ -96,6 +96,37 @@ def test_an_archive_writes_only_what_the_model_knows_and_its_head_within_a_secto
         assert entry.offset // SECTOR == (entry.offset + len(entry.text) - 1) // SECTOR
     ops = {entry.op for entry in whole}
     assert {"O", "C", "W", "D", "E", "S", "K", "R", "M"} <= ops
+
+
+def test_half_of_the_records_have_lives_that_end_in_an_action_that_fails() -> None:
+    draws = [drawn(Random(seed)) for seed in range(1000)]
+    failing = [ends for fails, ends in draws if fails]
+    others = [ends for fails, ends in draws if not fails]
+    assert 450 < len(failing) < 550
+    assert {len(ends) for ends in failing} == {2, 3}
+    assert {len(ends) for ends in others} == {1, 2, 3}
+    for kinds, drawn_ends in (("Dsw", failing), ("DSWsw", others)):
+        assert {end[0] for ends in drawn_ends for end in ends[:-1]} == set(kinds)
+        assert all(ends[-1] == "" for ends in drawn_ends)
+
+
+@needs_compiler
+@pytest.mark.parametrize("death", ["w", "s", "D"])
+def test_an_action_that_has_failed_is_a_write_of_the_log_or_of_a_head(
+    tmp_path: Path, library: Path, death: str
+) -> None:
+    _, whole = recorded(library, tmp_path, {0: (30, f"{death}4"), 1: (0, "")})
+    left, lost = without_failed(whole)
+    assert lost == 1
+    assert len(left) == len(whole) - 1
+    at = next(at for at, (entry, kept) in enumerate(zip(whole, left, strict=False)) if entry is not kept)
+    last = next(nth for nth, entry in enumerate(whole) if nth > at and entry.op == "B")
+    opened = [
+        entry.text for entry in whole[:at] if (entry.op, entry.descriptor) == ("O", whole[at].descriptor)
+    ]
+    assert whole[at].op == ("D" if death == "D" else "W")
+    assert (b"/data.mdb" if death == "D" else b"/log-") in opened[-1]
+    assert not [entry for entry in whole[at + 1 : last] if entry.op in "SE"]  # it died within it
 
 
 @needs_compiler
