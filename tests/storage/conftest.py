@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.full_disk import mounts
 from tests.storage.test_checkpoints import SMALL
 from yamcs_archive import Archive, Instance
 from yamcs_archive.storage import failpoints
@@ -17,6 +18,15 @@ from yamcs_archive.storage.failpoints import COMPACT_POINTS
 def small(tmp_path: Path) -> Iterator[Instance]:
     with Archive.open(tmp_path / "a", options=SMALL) as archive:
         yield archive.instance("sim", create=True)
+
+
+@pytest.fixture(params=mounts.KINDS)
+def kind(request: pytest.FixtureRequest) -> mounts.Kind:
+    """A kind of small file system that can be mounted here."""
+    found: mounts.Kind = request.param
+    if reason := mounts.why_not(found):
+        pytest.skip(reason)
+    return found
 
 
 @pytest.fixture

@@ -15,15 +15,6 @@ from yamcs_archive.limits import READERS_MAX
 from yamcs_archive.storage.disk.lock_file import LOCK_BYTES
 
 
-@pytest.fixture(params=mounts.KINDS)
-def kind(request: pytest.FixtureRequest) -> mounts.Kind:
-    """A kind of small file system that can be mounted here."""
-    found: mounts.Kind = request.param
-    if reason := mounts.why_not(found):
-        pytest.skip(reason)
-    return found
-
-
 def lock_of(archive: Path, generation: str = "gen-1") -> Path:
     return archive / "sim" / generation / "lock.mdb"
 

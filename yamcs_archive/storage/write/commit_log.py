@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from yamcs_archive.errors import UnavailableError
+from yamcs_archive.errors import OutOfSpaceError, UnavailableError
 from yamcs_archive.storage.disk.boot import this_boot
-from yamcs_archive.storage.disk.file_system import os_errors_translated
+from yamcs_archive.storage.disk.file_system import in_our_words, os_errors_translated
 from yamcs_archive.storage.disk.log_chain import read_log
 from yamcs_archive.storage.disk.log_files import (
     EndFile,
@@ -98,7 +98,10 @@ class CommitLog:
         self._place, self._numbers = found.link, list(found.kept)
         self.sequence = found.sequence
         if doubtful is not None:
-            self._carry(doubtful)
+            try:
+                self._carry(doubtful)
+            except OSError as error:
+                raise _not_carried(error, self._folder) from error
         # Where there is no end, readers need none before something is appended: a full medium may be opened.
         with suppress(*((OSError,) if end is None else ())):
             self._publish()
@@ -209,3 +212,15 @@ class CommitLog:
             self._end.close()
             self._end = None
         self._published = False
+
+
+def _not_carried(error: OSError, folder: Path) -> UnavailableError:
+    """Return the error for a doubtful record that could not be written anew; of a full medium it says why
+    nothing can be stored and what can be done meanwhile.
+    """
+    found = in_our_words(error, folder)
+    if not isinstance(found, OutOfSpaceError):
+        return found
+    why = "the newest record may not be on the medium, and must be written anew before anything is stored"
+    can = "readonly=True, and commands that only read, can read the archive meanwhile"
+    return OutOfSpaceError(found.path, f"{found.reason}; {why}; {can}")
