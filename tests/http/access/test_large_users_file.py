@@ -202,6 +202,31 @@ def test_without_memory_for_a_thread_a_large_file_is_read_at_once(
     assert knows_root(authentication)
 
 
+def test_a_reading_that_finds_no_memory_is_told_once_and_tried_again(
+    authentication: Authentication,
+    readings: Readings,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def no_memory(_: Document) -> None:
+        raise MemoryError
+
+    write(path, LARGE)
+    with monkeypatch.context() as patch:
+        patch.setattr(current_users, "Users", no_memory)
+        for _ in range(2):
+            assert knows_root(authentication)
+            readings.wait()
+            readings.end()
+    told = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+    assert told == ["the users may stay as they were: MemoryError()"]
+    assert knows_root(authentication)
+    readings.wait()
+    readings.end()
+    assert not knows_root(authentication)
+
+
 def test_a_reload_waits_until_a_large_file_is_read(
     authentication: Authentication, readings: Readings, path: Path
 ) -> None:

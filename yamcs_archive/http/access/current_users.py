@@ -116,7 +116,7 @@ class CurrentUsers:
 
     def _look(self) -> None:
         while not self._closing.wait(WATCH_S):
-            self.reload()
+            self._reload_or_tell()
 
     def _end_round(self) -> None:
         self._looked_in_round_of = 0
@@ -143,9 +143,18 @@ class CurrentUsers:
 
     def _read_once(self) -> None:
         try:
-            self.reload()
+            self._reload_or_tell()
         finally:
             self._thread_reads = False
+
+    def _reload_or_tell(self) -> None:
+        """Reload. Nobody waits for an error, as one of a lack of memory; the next look tries again."""
+        try:
+            self.reload()
+        except Exception as error:
+            self._tell("files", f"the users may stay as they were: {error!r}")
+        else:
+            self._faults.pop("files", None)
 
     def _take_users(self) -> bool:
         """Read the users if they changed, within ``_reading``; return whether they did."""
@@ -188,7 +197,7 @@ class CurrentUsers:
     def _read_tokens(self) -> LoginTokens:
         return LoginTokens(read_keys(self._path), self._now_s)
 
-    def _tell(self, what: str, fault: str | None, good: str) -> None:
+    def _tell(self, what: str, fault: str | None, good: str = "") -> None:
         """Log what is wrong, unless it was wrong before, or that all is well."""
         if fault is None:
             _log.info("%s", good)
