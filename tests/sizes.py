@@ -43,7 +43,6 @@ EVENTS = (
     "storage.write.validation._COLUMN_EVENTS_MIN",
     "storage.maintain.compaction._CHECKED_AT_ONCE",
     "storage.maintain.compaction._LAST_ROUND_VALUES_MAX",
-    "storage.write.key_lookup._COMPARED_AT_ONCE",
     "storage.write.key_lookup._LOOKS_MAX",
     "storage.write.key_lookup._SCATTERED",
     "storage.format.integers._SAMPLE",
@@ -248,6 +247,8 @@ OTHERS = (
     "storage.disk.log_files._MODE",
     "storage.format.log_segments._FORM",
     "storage.young.views._TAIL_BYTES",
+    # Reads of a block; tests/storage/test_sent_again.py.
+    "storage.write.writer_cache._READS_MAX",
     "limits.LATE_BYTES_MAX",
     "storage.backup.snapshot._TRIES",
     "storage.disk.environment._TRIES_MIN",

@@ -402,10 +402,20 @@ class StoredVectors(NamedTuple):
         return len("".join(self.messages))
 
 
-def _same_texts(one: DictColumn, other: DictColumn) -> bool:
+def same_texts(one: DictColumn, other: DictColumn) -> npt.NDArray[np.bool_]:
+    """Return for each event whether two columns of equal length have the same text.
+
+    >>> same_texts(dict_encode(["a", None, "b"]), dict_encode(["b", None, "b"])).tolist()
+    [False, True, True]
+    """
     code = {text: at for at, text in enumerate(one.values)}
     codes = np.array([code.get(text, -1) for text in other.values], np.int32)
-    return len(one.codes) == len(other.codes) and bool((codes[other.codes] == one.codes).all())
+    found: npt.NDArray[np.bool_] = codes[other.codes] == one.codes
+    return found
+
+
+def _same_texts(one: DictColumn, other: DictColumn) -> bool:
+    return len(one.codes) == len(other.codes) and bool(same_texts(one, other).all())
 
 
 def _has_long_text(column: DictColumn) -> bool:

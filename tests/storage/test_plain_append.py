@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
+from yamcs_archive.event_vectors import Indexes, StoredVectors
 from yamcs_archive.limits import SEQ_NUMBER_MAX, SEQ_NUMBER_MIN
 from yamcs_archive.storage.format.keys import Key, Keys
 from yamcs_archive.storage.format.source_states import SourceState
@@ -44,8 +46,11 @@ class OneStored:
     def greatest_key(self) -> Key | None:
         return self.key
 
-    def stored_among(self, keys: Keys) -> list[int]:
-        return [at for at in range(keys.size) if keys.key(at) == self.key]
+    def stored_among(self, keys: Keys) -> Indexes:
+        return np.array([at for at in range(keys.size) if keys.key(at) == self.key], np.intp)
+
+    def rows(self, keys: Keys) -> Iterator[tuple[Indexes, StoredVectors]]:
+        raise AssertionError("few events are compared one by one")
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         return [

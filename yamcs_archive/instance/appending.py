@@ -172,6 +172,6 @@ def _appended(outcome: Outcome) -> Appended:
         raise ConflictError(refused.stored, refused.offered)
     if outcome.expired:
         raise ExpiredError(outcome.columns.event(0))
-    if outcome.duplicates:
-        return Appended(as_stored(outcome.duplicates[0][1]), duplicate=True)
+    if outcome.duplicate_of is not None:
+        return Appended(as_stored(outcome.duplicate_of), duplicate=True)
     return Appended(as_stored(outcome.columns.event(0)), duplicate=False)

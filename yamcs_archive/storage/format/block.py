@@ -267,6 +267,26 @@ class Block:
             found.append(at if at < self.count and self.key_of(at) == key else -1)
         return found
 
+    def indexes_among(self, keys: Keys) -> Indexes:
+        """Return the index of each key, -1 for a key that the block does not have; fastest for very many.
+
+        All are compared at once with the first event of their time; keys one by one only where that is
+        another event of the same time.
+        """
+        found = self.times.searchsorted(keys.times)
+        at = np.minimum(found, self.count - 1)
+        of_time = self.times[at] == keys.times
+        ours = {name: code for code, name in enumerate(self.sources.values)}
+        codes = np.array([ours.get(name, -1) for name in keys.sources.values], np.int64)[keys.sources.codes]
+        same = of_time & (self.numbers[at] == keys.numbers) & (self.sources.codes[at] == codes)
+        found[~same] = -1
+        for index in np.flatnonzero(of_time & ~same).tolist():
+            key = keys.key(index)
+            place = self.index_of(key)
+            if place < self.count and self.key_of(place) == key:
+                found[index] = place
+        return found
+
     def index_of_bound(self, bound: bytes) -> int:
         """Return how many events are below a bound of a range of encoded keys."""
         if bound <= self.key:
@@ -299,7 +319,7 @@ class Block:
         return pick_vectors(self.parts[0], indexes)
 
     def some_events(self, indexes: Sequence[int], *, descending: bool = False) -> Iterator[Event]:
-        """Yield the events at some indexes, in order, from the last one on if ``descending``."""
+        """Yield the events at some different indexes, in order, from the last one on if ``descending``."""
         if len(indexes) <= ONE_BY_ONE_MAX and len(self.parts) == 1 and "events" not in vars(self):
             return iter(pick_events(self.parts[0], indexes[::-1] if descending else indexes))
         events = self.events if len(indexes) == self.count else self.take(indexes)

@@ -685,8 +685,16 @@ class Committer:
     ) -> Group:
         """Return the outcomes of a batch; the records of its requests are added to ``requests``."""
 
+        exact = batch.time is not None and batch.exact
+
         def decided(submitted: Sequence[Columns[int]]) -> Group:
-            return decide(submitted, stored, lambda source: state(source).greatest_number, self._horizon)
+            return decide(
+                submitted,
+                stored,
+                lambda source: state(source).greatest_number,
+                self._horizon,
+                exact=exact,
+            )
 
         if batch.asked:
             keys = IdempotencyKeys(stored, self._horizon, self._options)
@@ -694,7 +702,7 @@ class Committer:
             requests += pairs
         else:
             group = decided(batch.submitted)
-        if batch.time is not None and batch.exact:
+        if exact:
             _refuse_differences(group)
         failpoint("outcomes-known")
         return group
@@ -746,11 +754,7 @@ class Committer:
 
 
 def _refuse_differences(group: Group) -> None:
-    """Raise ConflictError for an event that is stored already and differs in any field."""
+    """Raise ConflictError for the first conflict."""
     for outcome in group.outcomes:
         for conflict in outcome.conflicts.first:
             raise ConflictError(conflict.stored, conflict.offered)
-        for position, stored in outcome.duplicates:
-            offered = outcome.columns.event(position)
-            if stored != offered:
-                raise ConflictError(stored, offered)

@@ -21,7 +21,7 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
 from yamcs_archive.event import Event, as_stored, same_content
-from yamcs_archive.event_vectors import Int64s, StoredVectors, int64s
+from yamcs_archive.event_vectors import Indexes, Int64s, StoredVectors, int64s
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
     CONFLICTS_KEPT_MAX,
@@ -34,9 +34,11 @@ from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.keys import Keys, encode_key, key_order
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
+from yamcs_archive.storage.write.same_rows import same_rows
 
 _VECTOR_EVENTS_MIN = 64
-"""Fewest events that are processed as vectors; fewer are faster one by one."""
+"""Fewest events that are processed as vectors, and fewest stored ones that are compared as vectors; fewer are
+faster one by one."""
 
 
 class Conflicts:
@@ -71,8 +73,10 @@ class Outcome:
 
     columns: Columns[int]
     """The events as they were stored or would have been, with their numbers."""
-    duplicates: list[tuple[int, Event]] = field(default_factory=list)
-    """The position of each duplicate, and the stored event."""
+    duplicates: list[int] = field(default_factory=list)
+    """The position of each duplicate."""
+    duplicate_of: Event | None = None
+    """The stored event, if the caller offered one event only, and it is a duplicate."""
     conflicts: Conflicts = field(default_factory=Conflicts)
     expired: list[int] = field(default_factory=list)
     """The positions of events before the prune horizon."""
@@ -114,15 +118,18 @@ def decide(
     existing: Existing,
     greatest_number: Callable[[str], int | None],
     horizon: int | None,
+    *,
+    exact: bool = False,
 ) -> Group:
     """Decide the outcome of all submitted events.
 
     ``greatest_number`` returns the greatest number that a source ever had; ``horizon`` is the prune
-    horizon in microseconds since 1970, or None.
+    horizon in microseconds since 1970, or None. With ``exact``, an event that differs from the stored one in
+    any field is a conflict, also in reception time and user only.
     """
     outcomes = _number(submitted, greatest_number, horizon)
     accepted = [outcome for outcome in outcomes if outcome.error is None]
-    arrivals = _Arrivals(accepted, horizon)
+    arrivals = _Arrivals(accepted, horizon, exact)
     columns = Columns.concat([outcome.columns for outcome in accepted])
     events: Columns[int] | StoredVectors = columns
     if columns.size >= _VECTOR_EVENTS_MIN:
@@ -144,15 +151,21 @@ def decide(
     if order is not None:
         arrived, times = arrived[order], times[order]
 
-    def refuse(index: int, first: Event | int) -> None:
-        if isinstance(first, int):
-            first = columns.event(int(arrived[first]))
-        arrivals.refuse(int(arrived[index]), first)
+    def refuse(index: int, first: int) -> None:
+        arrivals.refuse(int(arrived[index]), columns.event(int(arrived[first])))
 
     keys = (
         Keys.of(events).take(arrived) if isinstance(events, StoredVectors) else events.take(arrived.tolist())
     )
-    new, new_runs = KeyLookup(keys, times, existing, refuse).run()
+    new, stored, new_runs = KeyLookup(keys, times, existing, refuse).run()
+    if len(stored) >= _VECTOR_EVENTS_MIN and isinstance(events, StoredVectors) and isinstance(keys, Keys):
+        for at, rows in existing.rows(keys.take(stored)):
+            indexes = arrived[stored[at]]
+            arrivals.refuse_rows(indexes, rows, events.take(indexes))
+    elif len(stored):
+        asked = stored.tolist()
+        for index, event in zip(asked, existing.events([keys.key(at) for at in asked]), strict=True):
+            arrivals.refuse(int(arrived[index]), event)
     if order is not None or len(new) < columns.size:
         found = arrived[new]
         events = events.take(found) if isinstance(events, StoredVectors) else events.take(found.tolist())
@@ -173,8 +186,9 @@ def _rising(events: Columns[int] | StoredVectors) -> bool:
 class _Arrivals:
     """Finds the caller of an event by its index in the joined columns."""
 
-    def __init__(self, outcomes: list[Outcome], horizon: int | None) -> None:
+    def __init__(self, outcomes: list[Outcome], horizon: int | None, exact: bool) -> None:
         self._outcomes = outcomes
+        self._exact = exact
         self._starts: list[int] = []
         self.expired: set[int] = set()
         start = 0
@@ -191,10 +205,27 @@ class _Arrivals:
         caller = bisect_left(self._starts, index + 1) - 1
         outcome, position = self._outcomes[caller], index - self._starts[caller]
         offered = outcome.columns.event(position)
-        if same_content(stored, offered):
-            outcome.duplicates.append((position, stored))
+        if stored == offered if self._exact else same_content(stored, offered):
+            outcome.duplicates.append(position)
+            if outcome.columns.size == 1:
+                outcome.duplicate_of = stored
         else:
             outcome.conflicts.add(Conflict(position, as_stored(stored), offered))
+
+    def refuse_rows(self, indexes: Indexes, stored: StoredVectors, offered: StoredVectors) -> None:
+        """Record the same of many events, by column; events are built only where that finds a difference, or
+        where a caller who offered one event gets the stored one."""
+        callers = np.array(self._starts).searchsorted(indexes, "right") - 1
+        sizes = np.array([outcome.columns.size for outcome in self._outcomes])
+        same = same_rows(stored, offered, exact=self._exact) & (sizes[callers] > 1)
+        found = np.sort(indexes[same])
+        for caller in np.unique(callers[same]).tolist():
+            start = self._starts[caller]
+            first, last = found.searchsorted([start, start + sizes[caller]])
+            self._outcomes[caller].duplicates += (found[first:last] - start).tolist()
+        if len(left := np.flatnonzero(~same)):
+            for index, event in zip(indexes[left].tolist(), stored.take(left).events(), strict=True):
+                self.refuse(index, event)
 
 
 def _number(
@@ -283,7 +314,7 @@ def update_sources(
         if not (outcome.duplicates or outcome.conflicts.positions or outcome.expired):
             continue
         for outcome_name, positions in (
-            ("duplicates", [position for position, _ in outcome.duplicates]),
+            ("duplicates", outcome.duplicates),
             ("conflicts", outcome.conflicts.positions),
             ("expired", outcome.expired),
         ):

@@ -7,9 +7,12 @@ as nearly all are, need none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import Indexes, StoredVectors
 from yamcs_archive.storage.disk.environment import Environment, LazyRead
 from yamcs_archive.storage.format.keys import Key, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.source_states import SourceState
@@ -55,18 +58,32 @@ class StoredEvents:
         greatest = max([*young, self._cache.greatest or self.blocks.greatest_key()])
         return None if greatest == LEAST_KEY else greatest
 
-    def stored_among(self, keys: Keys) -> list[int]:
+    def stored_among(self, keys: Keys) -> Indexes:
         """Return the indexes of those keys that are stored; the keys are in order."""
-        found = self.blocks.stored_among(keys)
+        found = [self.blocks.stored_among(keys), *(at for at, _, _ in self._young_among(keys))]
+        return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
+
+    def rows(self, keys: Keys) -> Iterator[tuple[Indexes, StoredVectors]]:
+        """Yield the events stored under ``keys``, which are in order and all stored, a block or a table at a
+        time, with the indexes of their keys.
+        """
+        left = np.arange(keys.size)
+        for at, table, indexes in self._young_among(keys):
+            yield at, StoredVectors.of(table.columns(indexes), 0)
+            left = np.setdiff1d(left, at, assume_unique=True)
+        if len(left):
+            for start, events in self.blocks.rows(keys.take(left)):
+                yield left[start : start + events.size], events
+
+    def _young_among(self, keys: Keys) -> Iterator[tuple[Indexes, MemoryTable, list[int]]]:
+        """Yield each table that has some of the keys, with the indexes of these and of their events."""
         tables = [table for table in self.tables if table.events]
-        if not tables:
-            return found
-        young = [
-            index
-            for index, key in enumerate(keys.encoded())
-            if any(table.index_of(key) is not None for table in tables)
-        ]
-        return sorted([*found, *young]) if young else found
+        encoded = keys.encoded() if tables else []
+        for table in tables:
+            found = np.array(table.indexes_of(encoded), np.intp)
+            at = np.flatnonzero(found >= 0)
+            if len(at):
+                yield at, table, found[at].tolist()
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which are in order."""

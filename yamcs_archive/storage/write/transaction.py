@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import Event
+from yamcs_archive.event_vectors import Indexes, StoredVectors
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import TEXTS
 from yamcs_archive.storage.failpoints import failpoint
@@ -86,12 +87,12 @@ class StoredBlocks:
             self.cache.greatest = LEAST_KEY if block is None else decode_key(block.last)
         return self.cache.greatest
 
-    def stored_among(self, keys: Keys) -> list[int]:
+    def stored_among(self, keys: Keys) -> Indexes:
         """Return the indexes of those keys that are in blocks; the keys are in order.
 
         Meant for many keys among many stored ones: each block that may have some of them is read once.
         """
-        found: list[int] = []
+        found = [np.empty(0, np.intp)]
         at = 0
         while at < keys.size:
             lowest = encode_key(*keys.key(at))
@@ -106,12 +107,32 @@ class StoredBlocks:
                 times = self.block(block.first).times
                 self.cache.keep_times(block.first, times)
             asked = keys.times[at:stop]
-            alike: list[int] = (at + np.flatnonzero(times[times.searchsorted(asked)] == asked)).tolist()
-            if alike:
-                in_block = self.block(block.first).indexes_of_keys([keys.key(index) for index in alike])
-                found += [index for index, there in zip(alike, in_block, strict=True) if there >= 0]
+            alike = at + np.flatnonzero(times[times.searchsorted(asked)] == asked)
+            if len(alike):
+                found.append(alike[self.block(block.first).indexes_among(keys.take(alike)) >= 0])
             at = stop
-        return found
+        return np.concatenate(found)
+
+    def rows(self, keys: Keys) -> Iterator[tuple[int, StoredVectors]]:
+        """Yield the events in blocks under ``keys``, which are in order, block by block.
+
+        With those of each block comes the index of the first one's key. For many keys: each block is read
+        once, and decoded whole where many of its events are asked for.
+        """
+        at = 0
+        while at < keys.size:
+            lowest = encode_key(*keys.key(at))
+            around = self.index.around(lowest)
+            if around is None:
+                raise _gone(lowest)
+            stop = keys.below(around.last, or_equal=True)
+            block = self.block(around.first)
+            indexes = block.indexes_among(keys.take(slice(at, stop)))
+            if (missing := np.flatnonzero(indexes < 0)).size:
+                raise _gone(encode_key(*keys.key(at + int(missing[0]))))
+            self.cache.read_again(block)
+            yield at, block.take(indexes.tolist())
+            at = stop
 
     def value(self, key: bytes) -> bytes:
         """Return the bytes of the block whose first key is ``key``."""
@@ -126,7 +147,9 @@ class StoredBlocks:
         return found
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
-        """Return the events in blocks under ``keys``, which are in order; each block is read once."""
+        """Return the events in blocks under ``keys``, which are in order and may repeat; each block is read
+        once.
+        """
         encoded = [encode_key(*key) for key in keys]
         found: list[Event] = []
         while len(found) < len(keys):
@@ -135,10 +158,13 @@ class StoredBlocks:
             if around is None:
                 raise _gone(encoded[at])
             stop = bisect_right(encoded, around.last, at)
-            indexes = self.block(around.first).indexes_of_keys(keys[at:stop])
+            block = self.block(around.first)
+            indexes = block.indexes_of_keys(keys[at:stop])
             if -1 in indexes:
                 raise _gone(encoded[at + indexes.index(-1)])
-            found += self.block(around.first).some_events(indexes)
+            self.cache.read_again(block)
+            repeat = len(set(indexes)) < len(indexes)
+            found += block.take(indexes).events() if repeat else block.some_events(indexes)
         return found
 
     def request(self, key: bytes) -> bytes | None:

@@ -4,7 +4,8 @@ Only the writer changes blocks, so cached data stays valid until the writer chan
 
 | cache | holds | when it is stale |
 |---|---|---|
-| ``get`` | decoded blocks, by first key | never: an entry is dropped when its block is put or deleted |
+| ``get`` | decoded blocks, by first key, and how often they were read | never: an entry is dropped when its
+block is put or deleted |
 | ``times`` | generation times of blocks | never: likewise |
 | ``greatest`` | the greatest key in a block | never: each block that is put may raise it, and nothing lowers
 it |
@@ -18,13 +19,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 
+from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import Int64s
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.keys import Key
 
 _BLOCKS_CACHED_MAX = 32
 """Decoded blocks in the cache: enough for the late events of a group, which cluster; some 100 MB at most."""
+
+_READS_MAX = 8
+"""Reads of events after which a cached block is decoded whole, for its next ones: that takes as long as 12
+reads of one event, or 3 of ten, whose messages may lie in all its chunks."""
 
 _TIMES_CACHED_MAX = 1024
 """Blocks whose times are cached for events that are scattered among stored ones: 40 MB."""
@@ -41,6 +48,7 @@ class WriterCache:
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, Block] = OrderedDict()
+        self._reads: dict[bytes, int] = {}
         self._times: dict[bytes, Int64s] = {}
         self._new_times: OrderedDict[bytes, Int64s] = OrderedDict()
         self.greatest: Key | None = None
@@ -57,8 +65,18 @@ class WriterCache:
     def keep(self, block: Block) -> None:
         """Cache a block; drop the least recently used one if there are too many."""
         self._blocks[block.key] = block
+        self._reads[block.key] = 0
         if len(self._blocks) > _BLOCKS_CACHED_MAX:
-            self._blocks.popitem(last=False)
+            dropped, _ = self._blocks.popitem(last=False)
+            self._reads.pop(dropped, None)
+
+    def read_again(self, block: Block) -> None:
+        """Note that events of a cached block are about to be read; it is decoded whole if they often are."""
+        reads = self._reads.get(block.key, 0)
+        self._reads[block.key] = reads + 1
+        if reads == _READS_MAX:
+            with suppress(DamagedError):  # the events that are wanted may be readable
+                _ = block.events
 
     def met(self, key: Key) -> None:
         """Raise the greatest key, after a block was put that has ``key``."""
@@ -86,11 +104,13 @@ class WriterCache:
         """Drop some blocks and their times, or everything."""
         if keys is None:
             self._blocks.clear()
+            self._reads.clear()
             self._times.clear()
             self._new_times.clear()
             self.greatest = None
         else:
             for key in keys:
                 self._blocks.pop(key, None)
+                self._reads.pop(key, None)
                 self._times.pop(key, None)
                 self._new_times.pop(key, None)

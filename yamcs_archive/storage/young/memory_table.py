@@ -290,6 +290,19 @@ class MemoryTable:
             return int.from_bytes(entry[-_INDEX_BYTES:], "big")
         return None
 
+    def indexes_of(self, keys: Sequence[bytes]) -> list[int]:
+        """Return the index of the event with each key, -1 for a key that is not here. For the thread that
+        adds.
+        """
+        found = [-1] * len(keys)
+        entries = self._entries
+        size = len(entries)
+        for place, key in enumerate(keys):
+            at = bisect_left(entries, key)
+            if at < size and (entry := entries[at])[:-_INDEX_BYTES] == key:
+                found[place] = int.from_bytes(entry[-_INDEX_BYTES:], "big")
+        return found
+
     def _bound(self, bound: bytes) -> int:
         """Return how many entries have a key below a bound, which may be a key and a NUL: then that one
         too.
