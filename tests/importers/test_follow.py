@@ -20,7 +20,7 @@ from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.access import administration
 from yamcs_archive.credentials import Login
 from yamcs_archive.errors import OutOfSpaceError, ServerRefusedError
-from yamcs_archive.http.access import authentication, password_checks
+from yamcs_archive.http.access import current_users, password_checks
 from yamcs_archive.http.access.options import AccessOptions
 from yamcs_archive.http.asgi import create_asgi_app
 from yamcs_archive.importers import follow
@@ -501,7 +501,7 @@ def test_a_password_that_is_changed_in_the_middle_ends_it(
 def test_a_served_archive_with_users_is_followed_until_the_user_is_removed(
     archive: Archive, sim: Instance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "WATCH_S", 0.01)
+    monkeypatch.setattr(current_users, "WATCH_S", 0.01)
     monkeypatch.setattr(password_checks, "WRONG_S", 0)
     users = tmp_path / "users.json"
     add(users, "ada", "ReadEvents")
