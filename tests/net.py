@@ -74,7 +74,13 @@ class Net:
         shown = [Shown(position, there.message, events[position].message) for position, there in conflicts]
         if not self.into.singly:
             texts = (event_bytes(there) + event_bytes(events[position]) for position, there in conflicts)
-            shown = shown[: max(1, sum(reached <= CONFLICTS_KEPT_BYTES_MAX for reached in accumulate(texts)))]
+            fit = max(1, sum(reached <= CONFLICTS_KEPT_BYTES_MAX for reached in accumulate(texts)))
+            if self.into.batches:  # the first of each batch, as many as fit
+                assert len(told.shown) >= min(fit, len(shown), self.into.shown_max)
+                first, later = shown[:fit], iter(shown[fit:])
+                shown = [*first, *(each for each in told.shown[fit:] if each in later)]
+            else:
+                shown = shown[:fit]
         expected = tuple(map(kinds.count, ("stored", "duplicate", "conflict")))
         assert (told.stored, told.duplicates, told.conflict_count) == expected
         assert told.expired == 0

@@ -73,6 +73,8 @@ class Way(Protocol):
     """Largest number of conflicts that it shows."""
     singly: bool = False
     """Whether each event is a commit and a request of its own."""
+    batches: bool = False
+    """Whether it cuts a sending into batches, each of which shows as much text of conflicts as a whole."""
     ids: bool = False
     """Whether each sending has a request id."""
     mirrors: bool = False
@@ -89,7 +91,7 @@ class Way(Protocol):
 
 
 class _Library:
-    shown_max, singly, ids, mirrors = CONFLICTS_KEPT_MAX, False, False, False
+    shown_max, singly, batches, ids, mirrors = CONFLICTS_KEPT_MAX, False, False, False, False
 
     def __init__(self, archive: Archive, _: Path) -> None:
         self.sim = archive.instance("sim")
@@ -323,7 +325,7 @@ class _Streamed(History):
 class Import(_Library):
     """``events import yamcs`` from a server that streams in the order of time."""
 
-    shown_max = 10
+    shown_max, batches = 10, True
 
     def __init__(self, archive: Archive, folder: Path) -> None:
         super().__init__(archive, folder)

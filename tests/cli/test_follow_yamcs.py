@@ -136,7 +136,7 @@ def test_a_full_file_system_ends_it_with_the_reason_and_it_goes_on_with_room(
     fake.store(event(0))
     follower = Follower(fake, tmp_path / "data", file_bytes=600_000)
     follower.wait_for("following")
-    fake.publish(*(event(n, f"{n}" * 20_000) for n in range(1, 20)))
+    fake.publish(*(event(n, f"{n}" * 40_000) for n in range(1, 20)))
     status, out, complaints = follower.ended(None)
     assert status == 1, complaints
     assert "space" in complaints.lower() or "file" in complaints.lower(), complaints

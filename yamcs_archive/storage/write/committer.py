@@ -473,7 +473,10 @@ class Committer:
             rows = transaction.stat(self._environment.databases["rows"])["entries"]
             checkpoint = transaction.get(b"checkpoint", db=self._environment.databases["meta"])
         if rows or checkpoint is None:
-            move_rows(self._environment, self._options, self.run_in_transaction, self._damage.meet)
+            try:
+                move_rows(self._environment, self._options, self.run_in_transaction, self._damage.meet)
+            except lmdb.Error as error:
+                raise archive_error(error, self._environment.path) from error
             self._damage.log()
 
     def _attempt(
