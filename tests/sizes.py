@@ -274,6 +274,8 @@ OTHERS = (
     *(f"storage.maintain.isolated_verification.{name}" for name in ("_PIPE_BYTES", "_TELL_EVENTS")),
     "storage.salvage.losses.KEYS_KEPT_MAX",
     "storage.disk.lmdb_pages._VALUE_BYTES_MAX",
+    # The pieces in which trigrams are hashed; tests/storage/test_text_filters.py tries sizes around them.
+    "storage.format.text_filters._PIECE_TRIGRAMS",
     # The parts in which logs and tables are read and written; their tests make them small, or cut anywhere.
     *(f"importers.logs.log_reader.{name}" for name in ("PART_BYTES", "PART_EVENTS", "REJECTED_MAX")),
     *(f"importers.logs.numbering.{name}" for name in ("COUNTED_MAX", "_REPEATED_MAX", "_TRIES")),
@@ -352,6 +354,7 @@ OTHERS = (
     "storage.format.commits.COMMIT_KEY_BYTES",
     *(f"storage.format.log_segments.{name}_BYTES" for name in ("ARCHIVE", "END", "FRAME", "HEADER")),
     *(f"storage.format.text_filters.{name}" for name in ("BITMAP_BYTES", "_BITS", "_CASE_BIT", "_TRIGRAM")),
+    *(f"storage.format.text_filters.{name}" for name in ("_BEYOND", "_HASH_SHIFT")),
     "limits.LATE_BYTES_MAX",
     "limits.TABLE_RECORDS_MAX",
     "storage.backup.snapshot._TRIES",

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import sizes
+from tests.golden.texts import FACTORS
 from tests.storage.test_damage import values
 from tests.storage.test_large import look_when_idle
 from yamcs_archive import Archive, Event, Instance, Options
@@ -26,6 +31,7 @@ from yamcs_archive.storage.format.text_filters import (
     excludes,
     trigrams,
 )
+from yamcs_archive.storage.format.text_search import is_plain
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL
 from yamcs_archive.storage.maintain import groups as group_closing
 from yamcs_archive.storage.maintain import text_filters as making
@@ -88,6 +94,55 @@ def test_no_text_that_a_block_has_is_excluded(
         assert not excludes(*pair, wanted)
         assert decode_filter(*pair).covers(found)
         assert decode_filter(*pair).anything == found.anything
+
+
+def plainly_hashed(text: bytes) -> set[int]:
+    """Return the hashes of the trigrams of a text by their definition, one after the other."""
+    threes = [text[at : at + 3] for at in range(len(text) - 2)]
+    return {
+        sum((byte | 0x20) * factor for byte, factor in zip(three, FACTORS, strict=True)) >> 16 & 0xFFFF
+        for three in threes
+        if three.isascii()
+    }
+
+
+def bits_of(chunks: list[bytes]) -> set[int]:
+    found = TextFilter()
+    found.add(chunks)
+    return set(np.flatnonzero(found._bits).tolist())
+
+
+BYTES_OF = st.lists(st.sampled_from([*b'abAB 09"[{@`\x7f\0', 0x80, 0xC2, 0xFF]), max_size=40).map(bytes)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(BYTES_OF.filter(is_plain), max_size=4), st.integers(1, 12))
+def test_bits_are_those_of_the_definition(chunks: list[bytes], piece: int) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(text_filters, "_PIECE_TRIGRAMS", piece)
+        assert bits_of(chunks) == set[int]().union(*map(plainly_hashed, chunks))
+
+
+PIECE = sizes.value("storage.format.text_filters._PIECE_TRIGRAMS")
+
+
+@pytest.mark.parametrize(
+    "size", [*range(5), *(at + off for at in (PIECE, 2 * PIECE) for off in range(-1, 5))]
+)
+@pytest.mark.parametrize("beyond", [None, 0, 1, 2, 3])
+def test_bits_are_right_around_the_end_of_a_piece(size: int, beyond: int | None) -> None:
+    """Either all bytes are of ASCII, or all but one of the last four."""
+    drawn = random.Random(size).randbytes(size)
+    text = bytearray(byte & 0x7F for byte in drawn)
+    if beyond is not None and beyond < size:
+        text[size - 1 - beyond] |= 0x80
+    assert bits_of([bytes(text)]) == plainly_hashed(bytes(text))
+    assert bits_of([b"", bytes(text), b"ab"]) == plainly_hashed(bytes(text))
+
+
+@given(TEXTS_OF.filter(str.isascii))
+def test_a_text_is_asked_for_by_the_hashes_of_its_definition(text: str) -> None:
+    assert set(trigrams([text])) == plainly_hashed(msgspec.json.encode(text)[1:-1])
 
 
 def test_a_block_with_a_character_that_folds_to_ascii_may_hold_anything() -> None:

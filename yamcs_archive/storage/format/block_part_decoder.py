@@ -248,8 +248,9 @@ class BlockPart:
         """Yield all that text is searched in, as JSON: messages, then sources and types."""
         with self.reading("messages"):
             yield from self._chunks.texts()
-        for column in (self.sources, self.types):
-            yield msgspec.json.encode([value for value in column.values if value is not None])
+        types = self.body_frame.types
+        for values in (self.key_frame.sources, types[0] if types is not None else []):
+            yield msgspec.json.encode([value for value in values if value is not None])
 
     def messages_at(self, stored: Sequence[int]) -> list[str]:
         """Return some messages by their indexes as they are stored; only their chunks are read."""

@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgpack
 import msgspec
@@ -32,16 +32,22 @@ _TRIGRAM = 3
 _BITS = 1 << 16
 BITMAP_BYTES = _BITS // 8
 """Bytes of a filter's bits, before they are compressed."""
-_FACTORS = (0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35)
+_FACTORS = np.array((0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35), np.uint32)
 """What each byte of a trigram is multiplied by; the hash is the upper half of the lower 32 bits of the
 sum.
 """
+_HASH_SHIFT = 16
+_BEYOND = 0x80
+"""The least byte beyond ASCII."""
+_PIECE_TRIGRAMS = 16_384
+"""Trigrams that are hashed together: work space for as many, 20 bytes for each, stays in the cache."""
 _OF_ASCII = re.compile(r"[\0-\x7f]+")
 _FULL_SHARE = 0.75
 """Share of set bits from which on a filter excludes too little to be kept."""
 _decode = msgspec.msgpack.Decoder(bytes | None).decode
 
 Flags = npt.NDArray[np.bool_]
+Hashes = npt.NDArray[np.intp]
 
 
 class TextFilter:
@@ -65,11 +71,13 @@ class TextFilter:
 
     def add(self, chunks: Iterable[bytes | bytearray]) -> None:
         """Add texts, as JSON; a text does not go from one chunk to the next."""
+        rooms = _Rooms(_PIECE_TRIGRAMS)
         for chunk in chunks:
             if not is_plain(chunk):
                 self.anything = True
                 return
-            self._bits[_hashes(chunk)] = True
+            for found in _hashes(chunk, rooms):
+                self._bits[found] = True
 
     def join(self, other: TextFilter) -> None:
         """Add all that another one has."""
@@ -102,25 +110,53 @@ def trigrams(texts: Iterable[str]) -> tuple[int, ...]:
     found: dict[int, None] = {}
     for text in texts:
         for run in _OF_ASCII.findall(text):
-            found.update(dict.fromkeys(_hashes(msgspec.json.encode(run)[1:-1]).tolist()))
+            for hashes in _hashes(msgspec.json.encode(run)[1:-1]):
+                found.update(dict.fromkeys(hashes.tolist()))
     return tuple(found)
 
 
-def _hashes(text: bytes | bytearray) -> npt.NDArray[np.uint16]:
-    """Return the hash of each trigram of a text that is of ASCII."""
+class _Rooms:
+    """Work space for the trigrams of one piece of text after the other: new memory costs more than the work.
+
+    Every array has the same meaning at the same index: the trigram that begins there.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Take pieces of up to ``size`` trigrams."""
+        ends = size + _TRIGRAM - 1
+        self.lowered = np.empty(ends, np.uint8)
+        self.wide = np.empty(ends, np.uint32)
+        self.sums, self.products = np.empty(size, np.uint32), np.empty(size, np.uint32)
+        self.found = np.empty(size, np.intp)
+        """Hashes as numpy takes indexes; of another type it would copy them first."""
+
+
+def _hashes(text: bytes | bytearray, rooms: _Rooms | None = None) -> Iterator[Hashes]:
+    """Yield the hash of each trigram of a text that is of ASCII, by the piece; valid until the next piece."""
     read = np.frombuffer(text, np.uint8)
-    lowered = (read | np.uint8(_CASE_BIT)).astype(np.uint32)
-    ends = len(lowered) - _TRIGRAM + 1
-    if ends < 1:
-        return np.empty(0, np.uint16)
-    found = np.zeros(ends, np.uint32)
-    for at, factor in enumerate(_FACTORS):
-        found += lowered[at : at + ends] * np.uint32(factor)
-    hashes = (found >> np.uint32(16)).astype(np.uint16)
-    if text.isascii():
-        return hashes
-    beyond = read >= 0x80
-    return hashes[~(beyond[:ends] | beyond[1 : ends + 1] | beyond[2:])]
+    ends = len(read) - _TRIGRAM + 1
+    if rooms is None:
+        rooms = _Rooms(max(0, min(ends, _PIECE_TRIGRAMS)))
+    for start in range(0, ends, _PIECE_TRIGRAMS):
+        yield _hashes_of(read[start : start + _PIECE_TRIGRAMS + _TRIGRAM - 1], rooms)
+
+
+def _hashes_of(piece: npt.NDArray[np.uint8], rooms: _Rooms) -> Hashes:
+    count = len(piece) - _TRIGRAM + 1
+    lowered, wide = rooms.lowered[: len(piece)], rooms.wide[: len(piece)]
+    sums, products, found = rooms.sums[:count], rooms.products[:count], rooms.found[:count]
+    np.bitwise_or(piece, _CASE_BIT, out=lowered)
+    np.copyto(wide, lowered)
+    np.multiply(wide[:count], _FACTORS[0], out=sums)
+    for at in range(1, _TRIGRAM):
+        np.multiply(wide[at : at + count], _FACTORS[at], out=products)
+        np.add(sums, products, out=sums)
+    np.right_shift(sums, _HASH_SHIFT, out=sums)
+    np.copyto(found, sums)
+    if int(lowered.max()) < _BEYOND:
+        return found
+    of_ascii = lowered < _BEYOND
+    return found[of_ascii[:count] & of_ascii[1 : count + 1] & of_ascii[2:]]
 
 
 def decode_filter(key: bytes, value: bytes) -> TextFilter:

@@ -2,8 +2,8 @@
 
 1. Whoever puts or deletes a block deletes its text filter and that of its group, in the same transaction. So
    a filter that is there is right, and one that is missing excludes nothing: appending waits for none.
-2. A filter takes a few milliseconds: it has every byte of the block's text. The filter of a group is joined
-   of those of its blocks.
+2. A filter takes about two milliseconds: it has every byte of the block's text. The filter of a group is
+   joined of those of its blocks.
 3. While commits come, the last blocks are left out, which still change.
 4. A damaged filter is deleted once after each opening, and so made anew. A block that cannot be read gets
    none; others tell of it.
@@ -24,7 +24,7 @@ from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, dec
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
 _AT_ONCE = 16
-"""Filters that are put in one transaction: 50 to 100 ms of work for it, without the writer."""
+"""Filters that are put in one transaction: some 30 ms of work for it, without the writer."""
 _KEYS_AT_ONCE, _VALUES_AT_ONCE = 10_000, 1_000
 """Keys that are compared, and filters that are read, in one read transaction."""
 CHANGING_BLOCKS = 2
