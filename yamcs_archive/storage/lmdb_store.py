@@ -70,6 +70,7 @@ from yamcs_archive.storage.read.changes import (
 )
 from yamcs_archive.storage.read.commit_watch import LOOK_S, CommitWatch
 from yamcs_archive.storage.read.event_count import Counter
+from yamcs_archive.storage.read.few_found import FewFound
 from yamcs_archive.storage.read.metadata import (
     fill_new,
     head_commit,
@@ -116,6 +117,7 @@ class LmdbStore:
             self._meta = (read_meta if readonly else stored_meta)(self._environment)
             self._counter = Counter(self._environment)
             self._blocks = BlockCache()
+            self._few_found = FewFound()
             self._arrivals = CommitWatch(self._head, LOOK_S if readonly else None)
             self._writer: Writer | None = None
             self._maintenance: Maintenance | None = None
@@ -295,7 +297,8 @@ class LmdbStore:
 
     def scan(self, query: Query) -> Iterator[Event]:
         """See :class:`EventStore`."""
-        return scan(self._here(), query, self._meta.horizon, self._options.read_events_max, self._blocks)
+        horizon, events_max = self._meta.horizon, self._options.read_events_max
+        return scan(self._here(), query, horizon, events_max, cache=self._blocks, few=self._few_found)
 
     def scan_vectors(self, query: Query) -> Iterator[StoredVectors]:
         """See :class:`EventStore`."""

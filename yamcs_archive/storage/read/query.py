@@ -34,8 +34,9 @@ from yamcs_archive.storage.format.text_filters import trigrams
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
+from yamcs_archive.storage.read.few_found import FEW_MAX, FewFound, Opener, Selection
 from yamcs_archive.storage.read.picked_vectors import PickedVectors
-from yamcs_archive.storage.read.range_reader import RangeReader, Slice
+from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Slice
 from yamcs_archive.storage.read.skipping_reader import reader_for
 from yamcs_archive.storage.young.views import YoungEvents
 
@@ -94,6 +95,13 @@ class Query(NamedTuple):
         )
 
     @property
+    def selection(self) -> Selection | None:
+        """What decides which events within the bounds are wanted, if it is but a few columns."""
+        if self.wants_every or self.matches is not None:
+            return None
+        return Selection(self.sources, self.min_severity, self.text)
+
+    @property
     def wants_every(self) -> bool:
         """True if every event within the bounds is wanted."""
         others = self.sources, self.min_severity, self.text, self.matches
@@ -142,11 +150,24 @@ def _known(sources: Callable[[], Iterable[str]]) -> Iterable[str] | None:
 
 
 def scan(
-    environment: Environment, query: Query, horizon: int | None, events_max: int, cache: BlockCache
+    environment: Environment,
+    query: Query,
+    horizon: int | None,
+    events_max: int,
+    *,
+    cache: BlockCache,
+    few: FewFound,
 ) -> Iterator[Event]:
     """Yield the events that a query wants, in its order. With a limit, blocks are taken from the cache."""
-    slices = _slices(environment, query, horizon, events_max, None if query.limit is None else cache)
-    found = chain.from_iterable(_merged(slice_, indexes, query) for slice_, indexes in slices)
+    selection = None if query.skipped is not None else query.selection
+    opener: BlockOpener | None = None if query.limit is None else cache
+    if opener is not None and selection is not None:
+        opener = Opener(few, selection, cache)
+    matcher = query.matcher
+    slices = _read_slices(environment, query, horizon, events_max, opener)
+    found = chain.from_iterable(
+        _merged(slice_, _block_events(slice_, query, matcher, few, selection), query) for slice_ in slices
+    )
     return found if query.limit is None else islice(found, query.limit)
 
 
@@ -216,21 +237,29 @@ def _matching(events: StoredVectors, matches: Callable[[Event], bool]) -> Stored
 
 
 def _slices(
+    environment: Environment, query: Query, horizon: int | None, events_max: int
+) -> Iterator[tuple[Slice, Sequence[int]]]:
+    """Yield the slices, each with the indexes of the wanted events of its block."""
+    matcher = query.matcher
+    for slice_ in _read_slices(environment, query, horizon, events_max):
+        yield slice_, matching_indexes(slice_, query, matcher)
+
+
+def _read_slices(
     environment: Environment,
     query: Query,
     horizon: int | None,
     events_max: int,
-    cache: BlockCache | None = None,
-) -> Iterator[tuple[Slice, Sequence[int]]]:
-    """Yield the slices, each with the indexes of the wanted events of its block."""
+    opener: BlockOpener | None = None,
+) -> Iterator[Slice]:
+    """Return the slices that may have wanted events."""
     lower, upper = query.bounds(horizon)
     wanted = None
-    if query.sources is not None or query.min_severity is not None or query.trigrams:
-        wanted = block_filter(query.sources, query.min_severity, query.trigrams)
-    reader = reader_for(environment, events_max, query.cancelled, cache, skipped=query.skipped)
-    matcher = query.matcher
-    for slice_ in reader.slices(lower, upper, descending=query.descending, wanted=wanted):
-        yield slice_, matching_indexes(slice_, query, matcher)
+    texts = query.trigrams
+    if query.sources is not None or query.min_severity is not None or texts:
+        wanted = block_filter(query.sources, query.min_severity, texts)
+    reader = reader_for(environment, events_max, query.cancelled, opener, skipped=query.skipped)
+    return reader.slices(lower, upper, descending=query.descending, wanted=wanted)
 
 
 def _young_of(slice_: Slice, query: Query) -> list[Event]:
@@ -252,13 +281,28 @@ def _young_vectors(young: YoungEvents, query: Query) -> StoredVectors:
     return found if query.matches is None else _matching(found, query.matches)
 
 
-def _merged(slice_: Slice, indexes: Sequence[int], query: Query) -> Iterable[Event]:
+def _merged(slice_: Slice, found: Iterable[Event], query: Query) -> Iterable[Event]:
     """Return the wanted events of block and tables, in the query's order."""
     young = _young_of(slice_, query) if slice_.young else []
-    if slice_.block is None or not indexes:
-        return young
-    found = block_events(slice_.block, indexes, query)
     return merge(found, young, key=attrgetter("key"), reverse=query.descending) if young else found
+
+
+def _block_events(
+    slice_: Slice, query: Query, matcher: TextMatcher | None, few: FewFound, selection: Selection | None
+) -> Iterable[Event]:
+    """Return the wanted events of a slice's block, in the query's order."""
+    block = slice_.block
+    if block is None:
+        return ()
+    kept = few.recall(block, selection) if selection is not None and slice_.whole else None
+    if kept is None:
+        indexes = matching_indexes(slice_, query, matcher)
+        fewer = query.limit is not None and query.limit < len(indexes)
+        if selection is None or not slice_.whole or fewer or len(indexes) > FEW_MAX:
+            return block_events(block, indexes, query) if indexes else ()
+        kept = list(block.some_events(indexes))
+        few.keep(block, selection, kept)
+    return reversed(kept) if query.descending else kept
 
 
 def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -> Sequence[int]:
@@ -342,4 +386,6 @@ def get(environment: Environment, key: EventKey, horizon: int | None, cache: Blo
     if horizon is not None and key.generation_time < horizon:
         return None
     [slice_] = RangeReader(environment, 2, cache=cache).slices(encoded, encoded + b"\0")
-    return next(iter(_merged(slice_, slice_.block_indexes, Query())), None)
+    block, indexes, every = slice_.block, slice_.block_indexes, Query()
+    found = () if block is None or not indexes else block_events(block, indexes, every)
+    return next(iter(_merged(slice_, found, every)), None)
