@@ -197,7 +197,7 @@ def _messages(each: Any, listed: list[Any], count: int, text_of: _Text, met: Met
         size = min(each, count - len(found))
         hold(len(chunk) == size, f"a chunk of {text_of.where} has {len(chunk)} messages, not {size}")
         hold(type(plain) is bool, f"{plain!r} does not say whether a chunk is plain")
-        folds = any(folds_to_ascii(character) for message in chunk for character in message)
+        folds = any(map(folds_to_ascii, set().union(*chunk)))
         hold(not (plain and folds), f"a chunk of {text_of.where} is not plain")
         met.add("chunk: plain" if plain else "chunk: not plain")
         if not chunk[0].isascii() and plain:
