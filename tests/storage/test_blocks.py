@@ -250,6 +250,20 @@ def test_a_summary_says_the_same_however_many_sources_are_asked_for(count: int, 
         assert decode_if_matching(*pair, block_filter(frozenset(names), None)) is None
 
 
+def test_bytes_of_two_hashes_are_not_taken_for_a_third() -> None:
+    wanted, found = block_filter(frozenset(["EPS", "A"]), None), crc32(b"EPS").to_bytes(4, "big")
+    for hashes, there in (
+        (b"ab" + found + b"cd", False),
+        (b"a" + found + b"bcd", False),
+        (b"ab" + found + b"cd" + found, True),
+        (found + b"abcd", True),
+        (b"abcd" + found, True),
+        (b"abcd", False),
+    ):
+        zone_map = ZoneMap(b"a", b"b", 17, b"\1" + hashes, 1, 1, 1)
+        assert zone_map.may_match(wanted) == there, hashes
+
+
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 7), st.integers(1, 40))
 @example([0, 0, 0, 0, 2], 4, 1)  # of one size at first, then cut by text
 def test_blocks_are_cut_at_events_or_text_whichever_comes_first(

@@ -38,9 +38,8 @@ class Checksummed:
     def unwrap(self, key: bytes, value: bytes) -> bytes:
         """Return the body of a stored value; :class:`DamagedError` when its checksum is wrong."""
         body = value[CHECKSUM_BYTES:]
-        if len(value) < CHECKSUM_BYTES or value[:CHECKSUM_BYTES] != crc32(
-            body, crc32(key, self.start)
-        ).to_bytes(CHECKSUM_BYTES, "big"):
+        found = crc32(body, crc32(key, self.start)).to_bytes(CHECKSUM_BYTES, "big")
+        if value[:CHECKSUM_BYTES] != found:  # as also where the value is shorter than a checksum
             raise self.damaged(key, "the checksum is wrong")
         return body
 

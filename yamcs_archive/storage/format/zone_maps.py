@@ -48,7 +48,9 @@ class BlockFilter(NamedTuple):
     hashes: npt.NDArray[np.uint32] = np.zeros(0, np.uint32)
     """Hashes of the names, in order."""
     searched: tuple[bytes, ...] = ()
-    """Names and hashes as zone maps have them, to be searched for one by one; empty if they are many."""
+    """All names, then all hashes, as zone maps have them, to be searched for one by one; empty if they are
+    many.
+    """
     trigrams: tuple[int, ...] = ()
     """Of the texts that a wanted event has: those that text filters exclude, if they do."""
 
@@ -187,12 +189,26 @@ def _may_be_from(sources: bytes, wanted: BlockFilter) -> bool:
     """Return whether one of the wanted sources may be among those of a zone map."""
     if sources[:1] != _HASHED:
         return not (wanted.sources or frozenset()).isdisjoint(sources[1:-1].split(b"\0"))
+    if wanted.searched:
+        return any(_has_hash(sources, part) for part in wanted.searched[len(wanted.searched) // 2 :])
     count = (len(sources) - len(_HASHED)) // _HASH_BYTES
     stored = np.frombuffer(sources, ">u4", count, offset=len(_HASHED)).astype(np.uint32)
     # Both are in order: the shorter list is looked up in the longer one.
     less, more = sorted((stored, wanted.hashes), key=len)
     nearest = np.minimum(more.searchsorted(less), len(more) - 1)
     return bool((more[nearest] == less).any())
+
+
+def _has_hash(sources: bytes, packed: bytes) -> bool:
+    """Return whether a hash is among those of a zone map; for one, a tenth of the time of vectors.
+
+    >>> _has_hash(b"\\1abcdefgh", b"efgh"), _has_hash(b"\\1abcdefgh", b"defg")
+    (True, False)
+    """
+    at = sources.find(packed)
+    while at >= 0 and at % _HASH_BYTES != len(_HASHED):
+        at = sources.find(packed, at + 1)
+    return at >= 0
 
 
 def _merged_sources(parts: Iterable[bytes]) -> bytes:
@@ -246,18 +262,14 @@ def decode_if_matching(key: bytes, value: bytes, wanted: BlockFilter | None) -> 
     """
     body = _CHECKSUMMED.unwrap(key, value)
     # Most are passed over by their bytes: a zone map without a wanted source is not decoded.
-    searched = () if wanted is None or len(body) > _SEARCHED_BYTES_MAX else wanted.searched
-    if searched and not _has_any(body, searched):
-        return None
+    if wanted is not None and wanted.searched and len(body) <= _SEARCHED_BYTES_MAX:
+        for part in wanted.searched:  # in place: a call, or a generator, costs as much as the searches
+            if part in body:
+                break
+        else:
+            return None
     found = _decoded(key, body)
     return found if wanted is None or found.may_match(wanted) else None
-
-
-def _has_any(body: bytes, parts: tuple[bytes, ...]) -> bool:
-    for part in parts:  # noqa: SIM110  # a generator for any() costs more than the searches
-        if part in body:
-            return True
-    return False
 
 
 def decode_zone_map(key: bytes, value: bytes) -> ZoneMap:

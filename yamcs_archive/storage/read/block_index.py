@@ -86,7 +86,7 @@ class BlockIndex:
                 before = self._decoded(cursor.item())
                 if before.last >= lower and (
                     wanted is None
-                    or (before.may_match(wanted) and not self._excluded(BLOCK_LEVEL, before.first, wanted))
+                    or (before.may_match(wanted) and not self._excluded(BLOCK_LEVEL + before.first, wanted))
                 ):
                     return before
                 placed = cursor.next()
@@ -169,7 +169,7 @@ class BlockIndex:
     def _if_matching(self, wanted: BlockFilter | None) -> ZoneMap | None:
         """Return the zone map that the cursor is at, unless its block has nothing that is wanted."""
         key, value = self._cursor.item()
-        if wanted is not None and self._excluded(BLOCK_LEVEL, key[len(BLOCK_LEVEL) :], wanted):
+        if wanted is not None and wanted.trigrams and self._excluded(key, wanted):
             return None
         try:
             return decode_if_matching(key, value, wanted)
@@ -177,11 +177,11 @@ class BlockIndex:
             return self._made_again(key, error)
 
     def _has_nothing(self, group: ZoneMap, wanted: BlockFilter) -> bool:
-        return not group.may_match(wanted) or self._excluded(GROUP_LEVEL, group.first, wanted)
+        return not group.may_match(wanted) or self._excluded(GROUP_LEVEL + group.first, wanted)
 
-    def _excluded(self, level: bytes, first: bytes, wanted: BlockFilter) -> bool:
-        """Return whether the text filter of a block or a group excludes what is wanted."""
-        if not wanted.trigrams or self._texts is None or not self._texts.set_key(level + first):
+    def _excluded(self, key: bytes, wanted: BlockFilter) -> bool:
+        """Return whether the text filter of a block or a group, by its key, excludes what is wanted."""
+        if not wanted.trigrams or self._texts is None or not self._texts.set_key(key):
             return False
         return excludes(*self._texts.item(), wanted.trigrams)
 
