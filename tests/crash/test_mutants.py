@@ -20,6 +20,8 @@ from tests.child import ROOT
 
 MUTANTS = Path(__file__).parent / "mutants"
 CAUGHT_BY = {
+    "answer_of_a_replaced_block": "tests/storage/test_few_found.py::"
+    "test_answers_are_right_after_every_change",
     "answer_before_sync": "tests/crash/test_power_cut.py::"
     "test_every_state_after_a_power_cut_has_what_was_acknowledged",
     "bulk_passed_over": "tests/storage/test_log_readers.py::"
