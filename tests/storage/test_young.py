@@ -20,7 +20,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.boot import this_boot
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, encode_key
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, decode_key, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.log_segments import decode_end
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
@@ -88,15 +88,17 @@ def test_keys_are_looked_up_as_in_a_dictionary(found: list[list[Event]]) -> None
     known: list[bytes] = []
     for nth, group in enumerate(found, 1):
         for event in group:
+            following = table.first_from(event.key)
             key = encode_key(*event.key)
-            assert table.index_of(key) is None
-            assert table.first_from(key) == min((each for each in known if each >= key), default=None)
+            assert table.index_of(event.key) is None
+            expected = min((each for each in known if each >= key), default=None)
+            assert following == (None if expected is None else decode_key(expected))
         table.add(logged(nth, group))
         known += [encode_key(*event.key) for event in group]
         assert table.greatest is not None
         assert encode_key(*table.greatest) == max(known)
         for event in group:
-            index = table.index_of(encode_key(*event.key))
+            index = table.index_of(event.key)
             assert index is not None
             assert table.columns([index]).event(0) == event
 

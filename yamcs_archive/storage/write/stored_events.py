@@ -14,7 +14,7 @@ import numpy as np
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import Indexes, StoredVectors
 from yamcs_archive.storage.disk.environment import Environment, LazyRead
-from yamcs_archive.storage.format.keys import Key, Keys, decode_key, encode_key
+from yamcs_archive.storage.format.keys import Key, Keys, encode_key
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.write.transaction import StoredBlocks
 from yamcs_archive.storage.write.writer_cache import LEAST_KEY, WriterCache
@@ -40,16 +40,12 @@ class StoredEvents:
 
     def next_key(self, key: Key) -> Key | None:
         """Return the least stored key that is not below ``key``, or None."""
-        encoded = encode_key(*key)
-        found: Key | None = None
-        for table in self.tables:
-            if table.events and (at := table.first_from(encoded)) is not None:
-                following = decode_key(at)
-                found = following if found is None else min(found, following)
+        young = [table.first_from(key) for table in self.tables]
+        found = min((following for following in young if following is not None), default=None)
         greatest = self._cache.greatest or self.blocks.greatest_key()
         if key > greatest:
             return found
-        in_block = self.blocks.next_key(key, encoded)
+        in_block = self.blocks.next_key(key, encode_key(*key))
         return in_block if found is None or (in_block is not None and in_block < found) else found
 
     def greatest_key(self) -> Key | None:
@@ -87,14 +83,14 @@ class StoredEvents:
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which are in order."""
-        found: list[Event | None] = [self._young(encode_key(*key)) for key in keys]
+        found: list[Event | None] = [self._young(key) for key in keys]
         left = [at for at, event in enumerate(found) if event is None]
         if left:
             for at, event in zip(left, self.blocks.events([keys[at] for at in left]), strict=True):
                 found[at] = event
         return [event for event in found if event is not None]
 
-    def _young(self, key: bytes) -> Event | None:
+    def _young(self, key: Key) -> Event | None:
         for table in self.tables:
             if (index := table.index_of(key)) is not None:
                 return table.columns([index]).event(0)

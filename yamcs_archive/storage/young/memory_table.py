@@ -3,7 +3,8 @@
 1. Events are in columns, in the order of their arrival. One list has an *entry* for each, in key order: the
    encoded key, and the event's index in four bytes. No key is the beginning of another, so entries are in the
    order of their keys. A late event moves pointers, never columns, and a column only grows: an index stays
-   valid.
+   valid. Entries are made when somebody looks for a key among the events, or a late one comes: a stream in
+   order goes into blocks without any.
 2. One thread adds; others read at the same time. A reader takes the bounds of what it may see
    (:class:`Extent`) first, and passes over what came later. The list of keys is changed by single calls into
    C, under a lock that readers take to search it: an interrupt leaves it whole.
@@ -30,7 +31,6 @@ from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX, TABLE_RECORDS_
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import (
     Key,
-    Keys,
     decode_key,
     encode_indexed_key,
     encode_key,
@@ -78,7 +78,7 @@ class MemoryTable:
         self.facts: dict[bytes, bytes] = {}
         self._lock = threading.Lock()
         self._entries: list[bytes] = []
-        self._greatest: Key | None = None  # None: that of the last entry, if there is one
+        self._greatest: Key | None = None
         self._times, self._numbers, self._received = array("q"), array("q"), array("q")
         self._numbers_of_commits = array("q")
         self._commit_times, self._commit_starts = array("q"), array("q")
@@ -150,11 +150,9 @@ class MemoryTable:
         With ``commits``, the number of each event's commit, they are of commits that LMDB has."""
         events = commit.events
         if isinstance(events, StoredVectors):
-            entries = Keys.of(events).encoded(np.arange(count, count + events.size))
             self._add_vectors(events)
         else:
             numbers: Any = events.seq_number
-            entries = _entries(events.generation_time, events.source, numbers, count)
             self._times.extend(events.generation_time)
             self._numbers.extend(numbers)
             self._received.extend(events.reception_time)
@@ -165,10 +163,8 @@ class MemoryTable:
             self._extensions += events.extensions
             self._extra += events.extra
         self._messages += events.messages if isinstance(events, StoredVectors) else events.message
-        self._numbers_of_commits.extend([commit.number] * len(entries) if commits is None else commits)
-        with self._lock:
-            self._insert(entries)
-        self._greatest = events.key(events.size - 1) if self._entries[-1] is entries[-1] else None
+        self._numbers_of_commits.extend([commit.number] * events.size if commits is None else commits)
+        self._note_keys(events.key(0), events.key(-1), count)
         if commits is not None:
             return self._memory_bytes(count)
         if len(commit.runs) > 1:
@@ -180,7 +176,6 @@ class MemoryTable:
         """Do the same for a commit of one event, in a third of the time."""
         message, source, severity, kind, time, number, received, user, extensions, extra = one
         numbered: Any = number[0]
-        entry = encode_indexed_key(time[0], source[0], numbered, count)
         self._times.append(time[0])
         self._numbers.append(numbered)
         self._received.append(received[0])
@@ -192,13 +187,8 @@ class MemoryTable:
         self._users.append(user[0])
         self._extensions.append(extensions[0])
         self._extra.append(extra[0])
-        with self._lock:
-            held = self._entries
-            if held and held[-1] > entry:
-                insort(held, entry)
-            else:
-                held.append(entry)
-                self._greatest = time[0], source[0], numbered
+        key = time[0], source[0], numbered
+        self._note_keys(key, key, count)
         self._note(commit, count)
         if user[0] is None and not extensions[0] and not extra[0]:
             return _EVENT_BYTES + getsizeof(message[0]) + (0 if kind[0] is None else getsizeof(kind[0]))
@@ -243,17 +233,37 @@ class MemoryTable:
     def _key(self, at: int) -> bytes:
         return encode_key(self._times[at], self._source_names[at], self._numbers[at])
 
+    def _note_keys(self, first: Key, last: Key, start: int) -> None:
+        """Take note of the keys of events that were added from index ``start`` on: they are in order."""
+        greatest = self._greatest
+        if greatest is None or first > greatest:
+            self._greatest = last
+            return
+        with self._lock:
+            self._make_entries(start)
+            self._insert(self._entries_between(start, len(self._times)))
+        self._greatest = max(greatest, last)
+
+    def _make_entries(self, stop: int) -> None:
+        """Make those of the events before index ``stop`` that are not made yet; with the lock held.
+
+        These came in order, after all others."""
+        made = len(self._entries)
+        if made < stop:
+            self._entries.extend(self._entries_between(made, stop))
+
+    def _entries_between(self, start: int, stop: int) -> list[bytes]:
+        times, sources = self._times[start:stop], self._source_names[start:stop]
+        return _entries(times, sources, self._numbers[start:stop], start)
+
     def _insert(self, entries: list[bytes]) -> None:
         """Put entries, which are in order, in their places."""
         held = self._entries
-        if not held or held[-1] < entries[0]:
-            held.extend(entries)
-        elif len(entries) * _SORTED_SHARE < len(held):
+        if len(entries) * _SORTED_SHARE < len(held):
             for entry in entries:
                 insort(held, entry)
         else:
-            held.extend(entries)
-            held.sort()  # of two runs in order
+            held[:] = sorted(held + entries)  # sorted elsewhere: an interrupt leaves this list in order
 
     def _memory_bytes(self, start: int) -> int:
         messages = self._messages[start:]
@@ -269,39 +279,42 @@ class MemoryTable:
                 size += getsizeof(more) + sum(map(getsizeof, more)) + sum(map(getsizeof, more.values()))
         return size
 
-    def first_from(self, key: bytes) -> bytes | None:
-        """Return the least key that is not below ``key``. For the thread that adds."""
-        if not self._entries or self._entries[-1] < key:  # as nearly all keys that are asked for
-            return None
-        at = self._bound(key)
-        return self._entries[at][:-_INDEX_BYTES] if at < len(self._entries) else None
-
     @property
     def greatest(self) -> Key | None:
         """The greatest key. For the thread that adds."""
-        if self._greatest is None and self._entries:
-            self._greatest = decode_key(self._entries[-1][:-_INDEX_BYTES])
         return self._greatest
 
-    def index_of(self, key: bytes) -> int | None:
+    def first_from(self, key: Key) -> Key | None:
+        """Return the least key that is not below ``key``. For the thread that adds."""
+        if self._greatest is None or self._greatest < key:  # as nearly all keys that are asked for
+            return None
+        entries = self._all_entries()
+        return decode_key(entries[self._bound(encode_key(*key))][:-_INDEX_BYTES])
+
+    def index_of(self, key: Key) -> int | None:
         """Return the index of the event with a key. For the thread that adds."""
-        at = bisect_left(self._entries, key)
-        if at < len(self._entries) and (entry := self._entries[at])[:-_INDEX_BYTES] == key:
-            return int.from_bytes(entry[-_INDEX_BYTES:], "big")
-        return None
+        if self._greatest is None or self._greatest < key:
+            return None
+        return next((at for at in self.indexes_of([encode_key(*key)]) if at >= 0), None)
 
     def indexes_of(self, keys: Sequence[bytes]) -> list[int]:
         """Return the index of the event with each key, -1 for a key that is not here. For the thread that
         adds.
         """
         found = [-1] * len(keys)
-        entries = self._entries
+        entries = self._all_entries()
         size = len(entries)
         for place, key in enumerate(keys):
             at = bisect_left(entries, key)
             if at < size and (entry := entries[at])[:-_INDEX_BYTES] == key:
                 found[place] = int.from_bytes(entry[-_INDEX_BYTES:], "big")
         return found
+
+    def _all_entries(self) -> list[bytes]:
+        if len(self._entries) < self.extent.events:
+            with self._lock:
+                self._make_entries(self.extent.events)
+        return self._entries
 
     def _bound(self, bound: bytes) -> int:
         """Return how many entries have a key below a bound, which may be a key and a NUL: then that one
@@ -322,6 +335,7 @@ class MemoryTable:
         """
         while True:
             with self._lock:
+                self._make_entries(extent.events)
                 begin, end = self._bound(lower), self._bound(upper)
                 more = end - begin > events_max
                 if more:
