@@ -74,7 +74,7 @@ class DictColumn(NamedTuple):
         >>> DictColumn.concat([dict_encode(["a"]), dict_encode(["b", "a"])]).decoded()
         ['a', 'b', 'a']
         """
-        code = _Codes()
+        code = Codes()
         codes = [np.zeros(0, np.int32)]
         values: list[Any] | None = None
         for part in parts:
@@ -122,7 +122,7 @@ def dict_encode(column: Sequence[Any]) -> DictColumn:
     """
     if column and column[0] is None and column.count(None) == len(column):
         return DictColumn([None], np.zeros(len(column), np.int32))
-    code = _Codes()
+    code = Codes()
     try:  # as bytes: in half of the time that numpy takes to fetch ints
         codes = np.frombuffer(bytes(map(code.__getitem__, column)), np.uint8).astype(np.int32)
     except ValueError:  # more than 256 distinct values
@@ -130,8 +130,13 @@ def dict_encode(column: Sequence[Any]) -> DictColumn:
     return DictColumn(list(code), codes)
 
 
-class _Codes(dict[Any, int]):
-    """Gives each new value the next code."""
+class Codes(dict[Any, int]):
+    """Gives each new value the next code.
+
+    >>> code = Codes()
+    >>> [code[text] for text in "aba"], list(code)
+    ([0, 1, 0], ['a', 'b'])
+    """
 
     def __missing__(self, value: Any) -> int:
         self[value] = code = len(self)

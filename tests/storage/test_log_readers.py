@@ -101,7 +101,7 @@ def test_an_extension_that_was_interrupted_is_not_used_again(
     with monkeypatch.context() as patch:
 
         def interrupted(table: MemoryTable, *_: object) -> None:
-            table._messages.append("half an event")
+            table._arrivals._messages.append("half an event")
             raise KeyboardInterrupt
 
         patch.setattr(MemoryTable, "_add_one", interrupted)

@@ -92,7 +92,10 @@ def warn_of_units(
     given: Sequence[Event] | Columns[int | None], columns: Columns[int], site: CallSite | None = None
 ) -> None:
     """Warn of times that look like seconds or milliseconds, unless they are the clock's."""
-    for at in early_times(columns.generation_time, MILLISECONDS_MAX):
+    times = columns.generation_time
+    if len(times) == 1 and times[0] >= MILLISECONDS_MAX:  # as nearly all
+        return
+    for at in early_times(times, MILLISECONDS_MAX):
         time = given.generation_time[at] if isinstance(given, Columns) else given[at].generation_time
         if time is not None and looks_like(int(time)):
             warn_of_unit(int(time), "generation_time", site)

@@ -21,7 +21,7 @@ import numpy as np
 
 from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
 from yamcs_archive.event import SEVERITIES, Severity
-from yamcs_archive.event_vectors import DictColumn, StoredVectors
+from yamcs_archive.event_vectors import Codes, DictColumn, StoredVectors
 
 _BYTE_CODES_MAX = 256
 """Distinct values of a column up to which each code is one byte."""
@@ -151,8 +151,12 @@ def unpack_int64s(packed: bytes, size: int) -> array[int]:
 def _table(column: Sequence[str | None]) -> TextTable:
     if column.count(column[0]) == len(column):
         return _NONE if column[0] is None else TextTable([column[0]], b"")
-    codes = {value: code for code, value in enumerate(dict.fromkeys(column))}
-    return TextTable(list(codes), _packed_codes([codes[value] for value in column], len(codes)))
+    code = Codes()
+    try:
+        codes = bytes(map(code.__getitem__, column))
+    except ValueError:  # more than 256 distinct values
+        codes = np.fromiter(map(code.__getitem__, column), "<u4", len(column)).tobytes()
+    return TextTable(list(code), codes)
 
 
 def _vector_table(column: DictColumn) -> TextTable:
@@ -162,10 +166,6 @@ def _vector_table(column: DictColumn) -> TextTable:
         return TextTable(column.values, b"")
     wide = "u1" if len(column.values) <= _BYTE_CODES_MAX else "<u4"
     return TextTable(column.values, column.codes.astype(wide).tobytes())
-
-
-def _packed_codes(codes: list[int], count: int) -> bytes:
-    return bytes(codes) if count <= _BYTE_CODES_MAX else np.array(codes, "<u4").tobytes()
 
 
 def from_event_columns(found: EventColumns) -> Columns[int]:

@@ -215,9 +215,11 @@ class Committer:
         """
         if alone and (self._stale or self._attempting):
             raise HandOver
-        with self._memory_lacked():
+        try:
             self._refresh()
             self._make_room(alone=alone)
+        except MemoryError as error:
+            raise no_memory(self._environment.path) from error
         try:
             return self._attempt((batch,), alone=alone)[0].outcomes
         except CommitFailed as failure:

@@ -44,6 +44,8 @@ faster one by one."""
 class Conflicts:
     """The conflicts of one caller, added in any order: all positions, and the first conflicts by position."""
 
+    __slots__ = ("_candidates", "_candidates_bytes", "positions")
+
     def __init__(self) -> None:
         self.positions: list[int] = []
         self._candidates: list[Conflict] = []
@@ -67,7 +69,7 @@ class Conflicts:
         return first_conflicts(self._candidates)
 
 
-@dataclass
+@dataclass(slots=True)
 class Outcome:
     """The outcome of one caller's events."""
 
@@ -90,7 +92,7 @@ class Outcome:
         return self.columns.size - refused
 
 
-@dataclass
+@dataclass(slots=True)
 class Group:
     """The outcome of each caller, and the new events of all of them."""
 

@@ -21,7 +21,7 @@ from yamcs_archive.storage.format.keys import Key
 from yamcs_archive.storage.format.source_states import SourceState
 
 PLAIN_EVENTS_MAX = 128
-"""Most events that are decided so; from XXX on vectors are faster, which the long way uses."""
+"""Most events that are decided so; from 200 on vectors are faster, which the long way uses."""
 
 
 class Plain(NamedTuple):

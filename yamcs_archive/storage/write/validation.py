@@ -316,7 +316,7 @@ def bounded(column: Sequence[Any], low: int, high: int, absent: array[int] | Non
     >>> bounded([1, None], 0, 5, array("q", [2, 3])), bounded([None, 1], 0, 5, None)
     (array('q', [1, 3]), [None, 1])
     """
-    if absent is not None and column.count(None) == len(column):
+    if absent is not None and column and column[0] is None and column.count(None) == len(column):
         column = absent
     try:
         found = column if type(column) is array and column.typecode == "q" else int_array(column)

@@ -1,31 +1,29 @@
 """A memory table: the records of a stretch of the commit log, with their events in key order; pure.
 
-1. Events are in columns, in the order of their arrival. One list has an *entry* for each, in key order: the
-   encoded key, and the event's index in four bytes. No key is the beginning of another, so entries are in the
-   order of their keys. A late event moves pointers, never columns, and a column only grows: an index stays
-   valid. Entries are made when somebody looks for a key among the events, or a late one comes: a stream in
-   order goes into blocks without any.
+1. Events have an index, in the order of their arrival (:mod:`arrivals`). One list has an *entry* for each, in
+   key order: the encoded key, and the event's index in four bytes. No key is the beginning of another, so
+   entries are in the order of their keys. A late event moves pointers, never columns. Entries are made when
+   somebody looks for a key among the events, or a late one comes: a stream in order goes into blocks without
+   any.
 2. One thread adds; others read at the same time. A reader takes the bounds of what it may see
-   (:class:`Extent`) first, and passes over what came later. The list of keys is changed by single calls into
-   C, under a lock that readers take to search it: an interrupt leaves it whole.
-3. A table is dropped after an addition that did not end: its columns may then differ in length.
+   (:class:`Extent`) first, and passes over what came later. The list of entries is changed by single calls
+   into C, under a lock that readers take to search it: an interrupt leaves it whole.
+3. A table is dropped after an addition that did not end: it may then have a part of that.
 """
 
 from __future__ import annotations
 
 import threading
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Sequence
-from itertools import accumulate, compress
+from itertools import compress
 from operator import sub
-from sys import getsizeof
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from yamcs_archive.columns import NO_EXTENSIONS, NO_EXTRA, Columns
-from yamcs_archive.event import SEVERITIES, Severity
+from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX, TABLE_RECORDS_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
@@ -38,9 +36,8 @@ from yamcs_archive.storage.format.keys import (
 )
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.source_states import SourceState
+from yamcs_archive.storage.young.arrivals import Arrivals, memory_of, memory_of_one
 
-_EVENT_BYTES = 250
-"""Memory of an event without its texts: its entry, references in columns, integers."""
 _SOURCE_BYTES = 400
 """Memory of the state of a source that changed."""
 _SORTED_SHARE = 128
@@ -79,17 +76,9 @@ class MemoryTable:
         self._lock = threading.Lock()
         self._entries: list[bytes] = []
         self._greatest: Key | None = None
-        self._times, self._numbers, self._received = array("q"), array("q"), array("q")
-        self._numbers_of_commits = array("q")
         self._commit_times, self._commit_starts = array("q"), array("q")
         self._runs: dict[int, Sequence[tuple[int, int]]] = {}  # of commits with several, by their place
-        self._severities = bytearray()
-        self._messages: list[str] = []
-        self._source_names: list[str] = []
-        self._types: list[str | None] = []
-        self._users: list[str | None] = []
-        self._extensions: list[bytes] = []
-        self._extra: list[dict[str, str]] = []
+        self._arrivals = Arrivals()
 
     @classmethod
     def of_carried(cls, number: int, carried: Carried) -> MemoryTable:
@@ -100,10 +89,11 @@ class MemoryTable:
 
     def add_carried(self, number: int, carried: Carried) -> None:
         """Add the events that record ``number`` carries to those of an earlier one."""
-        count = self.extent.events
+        count, events = self.extent.events, carried.events
         self.begun = number
-        self.size_bytes += self._add(LoggedCommit(0, 0, carried.events, ()), count, carried.commits)
-        self.extent = Extent(count + carried.events.size, 0, number)
+        self.size_bytes += memory_of(events)
+        self._add_events(events, carried.commits, count)
+        self.extent = Extent(count + events.size, 0, number)
 
     @property
     def last(self) -> int:
@@ -130,10 +120,15 @@ class MemoryTable:
         for commit in record.commits:
             added = commit.events
             if isinstance(added, Columns) and len(added.message) == 1:
-                size_bytes += self._add_one(added, commit, events)
+                self._add_one(added, commit, events)
+                size_bytes += memory_of_one(added)
                 events += 1
             else:
-                size_bytes += self._add(commit, events)
+                self._add_events(added, [commit.number] * added.size, events)
+                if len(commit.runs) > 1:
+                    self._runs[len(self._commit_times)] = commit.runs
+                self._note(commit, events)
+                size_bytes += memory_of(added)
                 events += added.size
         self.sources.update(record.sources)
         size_bytes += _SOURCE_BYTES * (len(self.sources) - sources)
@@ -144,66 +139,17 @@ class MemoryTable:
         self.size_bytes = size_bytes
         self.extent = Extent(events, commits + len(record.commits), record.sequence)
 
-    def _add(self, commit: LoggedCommit, count: int, commits: Sequence[int] | None = None) -> int:
-        """Add the events of a commit after ``count`` others; return the bytes of memory that they take.
+    def _add_events(self, events: Columns[int] | StoredVectors, commits: Sequence[int], count: int) -> None:
+        """Add events in key order, with the numbers of their commits, after ``count`` others."""
+        self._arrivals.add(events, commits)
+        self._note_keys(events.key(0), events.key(-1), count, count + events.size)
 
-        With ``commits``, the number of each event's commit, they are of commits that LMDB has."""
-        events = commit.events
-        if isinstance(events, StoredVectors):
-            self._add_vectors(events)
-        else:
-            numbers: Any = events.seq_number
-            self._times.extend(events.generation_time)
-            self._numbers.extend(numbers)
-            self._received.extend(events.reception_time)
-            self._severities += bytes(events.severity)
-            self._source_names += events.source
-            self._types += events.type
-            self._users += events.created_by
-            self._extensions += events.extensions
-            self._extra += events.extra
-        self._messages += events.messages if isinstance(events, StoredVectors) else events.message
-        self._numbers_of_commits.extend([commit.number] * events.size if commits is None else commits)
-        self._note_keys(events.key(0), events.key(-1), count)
-        if commits is not None:
-            return self._memory_bytes(count)
-        if len(commit.runs) > 1:
-            self._runs[len(self._commit_times)] = commit.runs
+    def _add_one(self, one: Columns[int], commit: LoggedCommit, count: int) -> None:
+        """Add a commit of one event."""
+        self._arrivals.add_one(one, commit.number)
+        key = one.key(0)
+        self._note_keys(key, key, count, count + 1)
         self._note(commit, count)
-        return self._memory_bytes(count)
-
-    def _add_one(self, one: Columns[int], commit: LoggedCommit, count: int) -> int:
-        """Do the same for a commit of one event, in a third of the time."""
-        message, source, severity, kind, time, number, received, user, extensions, extra = one
-        numbered: Any = number[0]
-        self._times.append(time[0])
-        self._numbers.append(numbered)
-        self._received.append(received[0])
-        self._numbers_of_commits.append(commit.number)
-        self._severities.append(severity[0])
-        self._messages.append(message[0])
-        self._source_names.append(source[0])
-        self._types.append(kind[0])
-        self._users.append(user[0])
-        self._extensions.append(extensions[0])
-        self._extra.append(extra[0])
-        key = time[0], source[0], numbered
-        self._note_keys(key, key, count)
-        self._note(commit, count)
-        if user[0] is None and not extensions[0] and not extra[0]:
-            return _EVENT_BYTES + getsizeof(message[0]) + (0 if kind[0] is None else getsizeof(kind[0]))
-        return self._memory_bytes(count)
-
-    def _add_vectors(self, events: StoredVectors) -> None:
-        self._times.frombytes(events.times.tobytes())
-        self._numbers.frombytes(events.numbers.tobytes())
-        self._received.frombytes(events.received.tobytes())
-        self._severities += events.severities.tobytes()
-        self._source_names += events.sources.decoded()
-        self._types += events.types.decoded()
-        self._users += events.users.decoded()
-        self._extensions += events.extensions or [NO_EXTENSIONS] * events.size
-        self._extra += events.extra or [NO_EXTRA] * events.size
 
     def _note(self, commit: LoggedCommit, start: int) -> None:
         if not self._commit_times:
@@ -221,6 +167,7 @@ class MemoryTable:
         start = self._commit_starts[at]
         stop = self._commit_starts[at + 1] if at + 1 < extent.commits else extent.events
         runs = self._runs.get(at, ((0, stop - start - 1),))
+        self._arrivals.join()
         found = [Run(self._key(start + first), self._key(start + last)) for first, last in runs]
         return CommitRecord(number, (self._commit_times[at],), (stop - start,), tuple(found))
 
@@ -231,17 +178,17 @@ class MemoryTable:
         return self._commit_times, list(map(sub, stops, starts))
 
     def _key(self, at: int) -> bytes:
-        return encode_key(self._times[at], self._source_names[at], self._numbers[at])
+        return encode_key(*self._arrivals.key(at))
 
-    def _note_keys(self, first: Key, last: Key, start: int) -> None:
-        """Take note of the keys of events that were added from index ``start`` on: they are in order."""
+    def _note_keys(self, first: Key, last: Key, start: int, stop: int) -> None:
+        """Take note of the keys of events, from index ``start`` up to ``stop``, that are in order."""
         greatest = self._greatest
         if greatest is None or first > greatest:
             self._greatest = last
             return
         with self._lock:
             self._make_entries(start)
-            self._insert(self._entries_between(start, len(self._times)))
+            self._insert(self._entries_between(start, stop))
         self._greatest = max(greatest, last)
 
     def _make_entries(self, stop: int) -> None:
@@ -253,8 +200,7 @@ class MemoryTable:
             self._entries.extend(self._entries_between(made, stop))
 
     def _entries_between(self, start: int, stop: int) -> list[bytes]:
-        times, sources = self._times[start:stop], self._source_names[start:stop]
-        return _entries(times, sources, self._numbers[start:stop], start)
+        return _entries(*self._arrivals.keys(start, stop), start)
 
     def _insert(self, entries: list[bytes]) -> None:
         """Put entries, which are in order, in their places."""
@@ -264,20 +210,6 @@ class MemoryTable:
                 insort(held, entry)
         else:
             held[:] = sorted(held + entries)  # sorted elsewhere: an interrupt leaves this list in order
-
-    def _memory_bytes(self, start: int) -> int:
-        messages = self._messages[start:]
-        size = _EVENT_BYTES * len(messages) + sum(map(getsizeof, messages))
-        for column in (self._types[start:], self._users[start:]):
-            if column.count(None) < len(column):
-                size += sum(map(getsizeof, column))
-        extensions, extra = self._extensions[start:], self._extra[start:]
-        if any(extensions):
-            size += sum(map(getsizeof, extensions))
-        for more in extra:
-            if more:
-                size += getsizeof(more) + sum(map(getsizeof, more)) + sum(map(getsizeof, more.values()))
-        return size
 
     @property
     def greatest(self) -> Key | None:
@@ -351,64 +283,23 @@ class MemoryTable:
                 keys, indexes = list(compress(keys, seen)), list(compress(indexes, seen))
             if descending:
                 keys, indexes = keys[::-1], indexes[::-1]
-            if self.size_bytes > READ_BYTES_MAX and (fitting := self._fitting(indexes)) < len(indexes):
+            if self.size_bytes > READ_BYTES_MAX and (fitting := self._arrivals.fitting(indexes)) < len(
+                indexes
+            ):
                 return keys[:fitting], indexes[:fitting], True
             return keys, indexes, more
 
-    def _fitting(self, indexes: Sequence[int]) -> int:
-        """Return how many events, the first in any case, are read together."""
-        messages, extensions, extra = self._messages, self._extensions, self._extra
-        texts = [len(messages[at]) + len(extensions[at]) for at in indexes]
-        for place, at in enumerate(indexes):
-            if more := extra[at]:
-                texts[place] += sum([len(name) + len(value) for name, value in more.items()])
-        if sum(texts) <= READ_BYTES_MAX:
-            return len(indexes)
-        return max(1, bisect_right(list(accumulate(texts)), READ_BYTES_MAX))
-
     def vectors(self) -> StoredVectors:
         """Return all events, in the order of their arrival. No more are added meanwhile."""
-        events = StoredVectors.of(self._cut(0, self.extent.events), 0)
-        return events._replace(commits=int64s(self._numbers_of_commits[: events.size]))
+        return self._arrivals.vectors()
 
     def columns(self, indexes: Sequence[int]) -> Columns[int]:
-        """Return the events at some indexes, in that order."""
-        size = len(indexes)
-        if size and indexes[-1] - indexes[0] == size - 1 and _rising(indexes):
-            return self._cut(indexes[0], indexes[0] + size)
-        severities = self._severities
-        return Columns(
-            [self._messages[at] for at in indexes],
-            [self._source_names[at] for at in indexes],
-            [SEVERITIES[severities[at]] for at in indexes],
-            [self._types[at] for at in indexes],
-            array("q", [self._times[at] for at in indexes]),
-            array("q", [self._numbers[at] for at in indexes]),
-            array("q", [self._received[at] for at in indexes]),
-            [self._users[at] for at in indexes],
-            [self._extensions[at] for at in indexes],
-            [self._extra[at] for at in indexes],
-        )
-
-    def _cut(self, start: int, stop: int) -> Columns[int]:
-        severities: list[Severity] = [SEVERITIES[code] for code in self._severities[start:stop]]
-        return Columns(
-            self._messages[start:stop],
-            self._source_names[start:stop],
-            severities,
-            self._types[start:stop],
-            self._times[start:stop],
-            self._numbers[start:stop],
-            self._received[start:stop],
-            self._users[start:stop],
-            self._extensions[start:stop],
-            self._extra[start:stop],
-        )
+        """Return the events at some indexes, which were found by key, in that order."""
+        return self._arrivals.columns(indexes)
 
     def commit_numbers(self, indexes: Sequence[int]) -> list[int]:
-        """Return the number of the commit of each event."""
-        numbers = self._numbers_of_commits
-        return [numbers[at] for at in indexes]
+        """Return the number of the commit of each of these events."""
+        return self._arrivals.commits(indexes)
 
 
 def is_full(table: MemoryTable, events_max: int) -> bool:
@@ -426,7 +317,3 @@ def _entries(times: Sequence[int], sources: list[str], numbers: Sequence[int], f
         return list(map(encode_indexed_key, times, sources, numbers, range(first, first + len(sources))))
     indexes = np.arange(first, first + len(sources))
     return encode_keys(int64s(times), [source.encode() for source in sources], int64s(numbers), indexes)
-
-
-def _rising(indexes: Sequence[int]) -> bool:
-    return len(indexes) == 1 or list(indexes) == list(range(indexes[0], indexes[0] + len(indexes)))

@@ -370,13 +370,22 @@ class MemoryTables:
     def are_full(self, events_max: int) -> bool:
         """Return whether no more events may be added before some are put into LMDB."""
         tables = self._state[1]
-        if len(tables) > 1 and is_full(tables[-1], events_max):
-            return True
+        growing = tables[-1]
+        if len(tables) > 1:
+            if is_full(growing, events_max):
+                return True
+            events, size_bytes = (
+                sum([each.events for each in tables]),
+                sum([each.size_bytes for each in tables]),
+            )
+        else:
+            events, size_bytes = growing.events, growing.size_bytes
         # After a failed checkpoint what was in two tables is in one.
-        events, size_bytes = sum([each.events for each in tables]), sum([each.size_bytes for each in tables])
-        if events >= 2 * events_max or size_bytes >= 2 * TABLE_BYTES_MAX:
-            return True
-        return tables[-1].last - tables[0].after >= 2 * TABLE_RECORDS_MAX
+        return (
+            events >= 2 * events_max
+            or size_bytes >= 2 * TABLE_BYTES_MAX
+            or growing.last - tables[0].after >= 2 * TABLE_RECORDS_MAX
+        )
 
     @property
     def count(self) -> int:
