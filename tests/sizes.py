@@ -21,8 +21,6 @@ from yamcs_archive import Event, Severity
 PACKAGE = Path(__file__).parents[1] / "yamcs_archive"
 
 EVENTS = (
-    "storage.write.plain_append.PLAIN_EVENTS_MAX",
-    "storage.young.memory_table._VECTOR_EVENTS_MIN",
     "chunked_append._STEP_EVENTS",
     "limits.BATCH_EVENTS_MAX",
     "limits.BLOCK_EVENTS_MAX",
@@ -58,6 +56,7 @@ EVENTS = (
     "storage.young.memory_table._VECTOR_EVENTS_MIN",
     "storage.write.plain_append.PLAIN_EVENTS_MAX",
     "storage.format.event_columns._BYTE_CODES_MAX",
+    "storage.format.event_columns._VECTOR_EVENTS_MIN",
     "storage.format.messages._BUILT_SHARE",
     "event_vectors._PICKED_SHARE",
     "wire.columns.varints._FEW_VALUES",
@@ -69,6 +68,7 @@ MANY_EVENTS = ("limits.BLOCK_EVENTS_LIMIT", "http.limits.EXCHANGE_EVENTS_MAX", "
 """The same, for the long tests only."""
 
 COMMITS = (
+    "storage.young.arrivals._SEARCHED_PARTS_MAX",
     "limits.PACK_COMMITS_MAX",
     "storage.maintain.commit_packing.PACK_RECORDS_MIN",
     "storage.read.event_count._RECORDS_MAX",
@@ -261,7 +261,7 @@ OTHERS = (
     ),
     "storage.format.commits.COMMIT_KEY_BYTES",
     "storage.write.commit_log._ALIGNED",
-    *(f"storage.young.arrivals.{name}_BYTES" for name in ("_EVENT", "_TEXT")),
+    *(f"storage.young.arrivals.{name}_BYTES" for name in ("EVENT", "_TEXT")),
     *(f"storage.young.memory_table.{name}" for name in ("_INDEX_BYTES", "_SOURCE_BYTES")),
     "storage.format.backup_frames._READ_BYTES",
     "storage.disk.file_length._HEAD_BYTES",
@@ -359,13 +359,14 @@ OTHERS = (
     *(f"storage.format.text_filters.{name}" for name in ("BITMAP_BYTES", "_BITS", "_CASE_BIT", "_TRIGRAM")),
     *(f"storage.format.text_filters.{name}" for name in ("_BEYOND", "_HASH_SHIFT")),
     "limits.LATE_BYTES_MAX",
+    "storage.write.placement._CHECKPOINTS_LEFT",
     "limits.TABLE_RECORDS_MAX",
     "storage.backup.snapshot._TRIES",
     "storage.disk.log_files._ALLOCATED_STEP_BYTES",
     "storage.maintain.young_check._TRIES",
     "storage.write.commit_log._ALIGNED",
     "storage.write.validation._PLAIN_SOURCE_CHARACTERS",
-    *(f"storage.young.arrivals.{name}_BYTES" for name in ("_EVENT", "_TEXT")),
+    *(f"storage.young.arrivals.{name}_BYTES" for name in ("EVENT", "_TEXT")),
     *(f"storage.young.memory_table.{name}_BYTES" for name in ("_INDEX", "_SOURCE")),
     "storage.format.text_search._CASE_BIT",
     "storage.format.text_search._CLUES_MAX",

@@ -82,18 +82,47 @@ def checkpointed(sim: Instance) -> None:
     maintenance._checkpoint_frozen()
 
 
-def test_late_events_are_carried_and_merged_when_they_are_an_eighth(small: Instance) -> None:
+def test_late_events_are_carried_until_the_archive_rests(small: Instance) -> None:
     small.append_many(events(160))
-    small.append(Event("late", source="L", generation_time=1))
-    checkpointed(small)
-    assert entries(small)["young"] == 1
-    assert parts(small) == [1] * 10
-    whole(small)
-    small.append(Event("late", source="L", generation_time=2))
-    checkpointed(small)
+    for young in (1, 2, 3):
+        small.append(Event("late", source="L", generation_time=young))
+        checkpointed(small)
+        assert entries(small)["young"] == young
+        assert parts(small) == [1] * 10
+        whole(small)
+    small.settle()
     assert entries(small)["young"] == 0
     whole(small)
-    assert [event.source for event in small.events(limit=4)] == ["S", "L", "L", "S"]
+    assert [event.source for event in small.events(limit=5)] == ["S", "L", "L", "L", "S"]
+
+
+@pytest.mark.parametrize(("before", "more", "left"), [(9, 1, 10), (10, 1, 5), (14, 2, 16), (15, 2, 8)])
+def test_where_few_are_late_fewer_are_carried(tmp_path: Path, before: int, more: int, left: int) -> None:
+    """A quarter of the bound, or eight times those of the last checkpoint; half of it once there are more."""
+    options = replace(SMALL, late_events_max=40)
+    with Archive.open(tmp_path / "a", options=options) as archive:
+        sim = archive.instance("sim", create=True)
+        sim.append_many(events(400))
+        late = [Event("late", source="L", generation_time=160 * n + 1) for n in range(before + more)]
+        for part in (late[:before], late[before:]):
+            for event in part:
+                sim.append(event)
+            checkpointed(sim)
+        assert entries(sim)["young"] == left
+        whole(sim)
+
+
+@pytest.mark.parametrize(("bytes_max", "left"), [(4 * 1_250, 4), (4 * 1_250 - 1, 1), (2 * 1_250, 1), (0, 0)])
+def test_late_events_of_much_text_are_not_all_carried(
+    small: Instance, monkeypatch: pytest.MonkeyPatch, bytes_max: int, left: int
+) -> None:
+    monkeypatch.setattr(placement, "LATE_BYTES_MAX", bytes_max)
+    small.append_many(events(160))
+    for n in range(4):
+        small.append(Event("x" * 1_000, source="L", generation_time=160 * n + 1))
+    checkpointed(small)
+    assert entries(small)["young"] == left
+    whole(small)
 
 
 def test_carried_events_outlive_an_opening_and_a_kill(tmp_path: Path) -> None:

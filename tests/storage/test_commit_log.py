@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import sizes
 from tests.strategies import many, stored_events
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
@@ -91,7 +95,22 @@ def test_a_table_of_many_texts_is_the_same_in_either_form(sources: int) -> None:
     ]
     columns: Columns[int] = Columns.of(events)
     for form in (columns, StoredVectors.of(columns, 1)):
-        assert from_event_columns(to_event_columns(form)).source == columns.source
+        found = from_event_columns(to_event_columns(form))
+        assert [event.source for event in found.events()] == columns.source
+
+
+def plain(size: int) -> Columns[int]:
+    return Columns.of(
+        [Event(f"m{n}", "S", generation_time=n, seq_number=-n, reception_time=n + 5) for n in range(size)]
+    )
+
+
+@pytest.mark.parametrize("more", [{}, {"extensions": b"x"}, {"extra": {"a": "b"}}, {"type": "T"}])
+@pytest.mark.parametrize("size", sizes.around(["storage.format.event_columns._VECTOR_EVENTS_MIN"]))
+def test_few_and_many_events_are_the_same_after_they_were_decoded(size: int, more: dict[str, Any]) -> None:
+    events = plain(size).events()
+    events[size // 2] = msgspec.structs.replace(events[size // 2], **more)
+    assert list(from_event_columns(to_event_columns(Columns.of(events))).events()) == events
 
 
 @given(st.binary(max_size=60))
@@ -108,6 +127,27 @@ def test_columns_that_do_not_fit_each_other_are_refused(broken: dict[str, object
     for name, value in broken.items():
         setattr(found, name, type(found.sources)([None], b"") if value is None else value)
     with pytest.raises(ValueError):  # noqa: PT011  # each has another text
+        from_event_columns(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("severities", value) for value in (b"\x07" * 64, b"\0" * 63, b"")),
+        *((name, value) for name in ("times", "numbers", "delays") for value in (b"", bytes(8 * 63))),
+        ("delays", struct.pack("<64q", *[0] * 63, 2**63 - 1)),
+        *(("sources", value) for value in (["a", None], ["a", "b", "c"])),
+        ("extensions", [b""] * 63),
+        ("size", 65),
+    ],
+)
+def test_columns_of_many_events_that_do_not_fit_each_other_are_refused(name: str, value: object) -> None:
+    found = to_event_columns(plain(64))
+    if name == "sources":
+        assert isinstance(value, list)
+        value = type(found.sources)(value, bytes(63) + bytes([len(value)]))
+    setattr(found, name, value)
+    with pytest.raises((ValueError, OverflowError)):
         from_event_columns(found)
 
 

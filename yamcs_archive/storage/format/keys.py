@@ -206,6 +206,15 @@ class Keys(NamedTuple):
         find = bisect_right if or_equal else bisect_left
         return find(range(high), key, low, high, key=self.key)
 
+    def index_from(self, key: Key) -> int:
+        """Return how many of the keys, which must be in order, are below a key."""
+        return index_among(self.times, key, self.key)
+
+    def index_of(self, key: Key) -> int:
+        """Return the index of a key among the keys, which must be in order; -1 if it is not there."""
+        at = self.index_from(key)
+        return at if at < self.size and self.key(at) == key else -1
+
     def take(self, indexes: Indexes | slice) -> Keys:
         """Return the keys of the events at ``indexes``, in that order."""
         sources = self.sources._replace(codes=self.sources.codes[indexes])
@@ -220,6 +229,30 @@ def index_among(times: Int64s, key: Key, key_of: Callable[[int], Key]) -> int:
     """
     low, high = (int(times.searchsorted(key[0], side)) for side in ("left", "right"))
     return bisect_left(range(high), key, low, high, key=key_of)
+
+
+def indexes_in(stored: Keys, keys: Keys) -> Indexes:
+    """Return the index of each key among stored ones, which are in order; -1 for a key that is not there.
+
+    All are compared at once with the first stored one of their time; one by one only where that is another
+    one of the same time.
+
+    >>> from yamcs_archive.event_vectors import dict_encode
+    >>> stored = Keys(np.array([1, 3, 3]), dict_encode(["A", "A", "B"]), np.array([0, 0, 0]))
+    >>> keys = Keys(np.array([3, 3, 4]), dict_encode(["B", "C", "A"]), np.array([0, 0, 0]))
+    >>> indexes_in(stored, keys).tolist()
+    [2, -1, -1]
+    """
+    found = stored.times.searchsorted(keys.times)
+    at = np.minimum(found, stored.size - 1)
+    of_time = stored.times[at] == keys.times
+    ours = {name: code for code, name in enumerate(stored.sources.values)}
+    codes = np.array([ours.get(name, -1) for name in keys.sources.values], np.int64)[keys.sources.codes]
+    same = of_time & (stored.numbers[at] == keys.numbers) & (stored.sources.codes[at] == codes)
+    found[~same] = -1
+    for index in np.flatnonzero(of_time & ~same).tolist():
+        found[index] = stored.index_of(keys.key(index))
+    return found
 
 
 def key_order(times: Int64s, rest: Callable[[int], Any]) -> Indexes | None:

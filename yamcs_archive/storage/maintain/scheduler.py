@@ -286,8 +286,9 @@ class Maintenance:
         """Put a frozen table into LMDB; False if it must be planned anew, or was put by the writer
         meanwhile.
         """
-        image = self._made(table, left_max)
-        return image is not None and self._writer.put_table(table, image)
+        with self._writer.planning():
+            image = self._made(table, left_max)
+            return image is not None and self._writer.put_table(table, image)
 
     def _made(self, table: MemoryTable, left_max: int) -> TableImage | None:
         """Plan a checkpoint; None if the writer put the table into LMDB meanwhile.

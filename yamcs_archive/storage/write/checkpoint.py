@@ -91,7 +91,8 @@ def made_from(
     if view.events:
         events = in_key_order(StoredVectors.concat([table.vectors() for table in tables if table.events]))
         pause()
-        placed = place(events, blocks.by_key, blocks.value_of, options, left_max)
+        carried = view.events - view.uncounted
+        placed = place(events, blocks.by_key, blocks.value_of, options, left_max=left_max, carried=carried)
         damaged = placed.damaged
         staying = list(placed.left)
         for part in _together(placed.plans):
@@ -102,8 +103,8 @@ def made_from(
             pause()
         if staying:
             at = sorted(number for part in staying for number in part)
-            carried = events.take(at)
-            left = Carried(carried, carried.commits.tolist())
+            late = events.take(at)
+            left = Carried(late, late.commits.tolist())
         stretches = np.zeros(events.size, np.int64)
         stretches[placed.starts[1:]] = 1
         pause()

@@ -162,6 +162,11 @@ class Committer:
         """The number of the newest commit."""
         return self._head
 
+    @property
+    def is_full(self) -> bool:
+        """True if tables must be put into LMDB before the next commit."""
+        return self.tables.are_full(self._options.table_events_max)
+
     def unsaved_sources(self) -> dict[str, SourceState]:
         """Return the states whose counts of refused events are ahead of the medium. For any thread."""
         states = {source: self._sources.get(source) for source in tuple(self._unsaved)}
@@ -360,7 +365,7 @@ class Committer:
         """Put tables into LMDB, if both are full: whoever should have done it was too slow, or is not
         there. While that fails, nothing is appended: memory is bounded.
         """
-        if not self.tables.are_full(self._options.table_events_max):
+        if not self.is_full:
             return
         if alone:
             raise HandOver

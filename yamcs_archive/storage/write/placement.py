@@ -8,8 +8,8 @@
 3. Events after a block that is not full fill it up first.
 4. A block is full at the option's number of events or bytes of text, whichever is reached first, and before
    any of its frames exceeds the limit. A larger event gets a block of its own.
-5. Late events may also be left out, if they are too few for their blocks to be rewritten: the commit log
-   carries them on, until they are many, or the archive rests.
+5. Late events may also be left out: the commit log carries them on, until they are many, or the archive
+   rests. To rewrite a block for each few of them would take most of the time of an ingest in any order.
 6. A damaged block is never filled up: events after it begin a new one. Those within its range are left out.
 """
 
@@ -19,11 +19,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from math import ceil
-from operator import attrgetter
 from typing import NamedTuple
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event_vectors import StoredVectors
+from yamcs_archive.limits import LATE_BYTES_MAX
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.block_part_encoder import fits
@@ -32,6 +32,10 @@ from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.write.block_steps import Found, Plan
 from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.young.arrivals import EVENT_BYTES
+
+_CHECKPOINTS_LEFT = 8
+"""Checkpoints whose late events may be left out together."""
 
 
 class Placed(NamedTuple):
@@ -63,26 +67,18 @@ def place(
     index: BlockIndex,
     value_of: Callable[[bytes], bytes],
     options: Options,
+    *,
     left_max: int = 0,
+    carried: int = 0,
 ) -> Placed:
     """Return how events, in key order and none of them stored, are put among the stored blocks.
 
-    ``value_of`` returns the bytes of the block with a first key. Up to ``left_max`` late events are left out
-    where they are too few for their block to be rewritten; if there are more, those blocks take theirs that
-    have the most.
+    ``value_of`` returns the bytes of the block with a first key. Up to ``left_max`` late events are left out;
+    if there are more, those blocks take theirs that have the most. ``carried`` of them were left out before.
     """
     placed = Placed([], [], [], [], [])
     stretches = list(_stretches(events, index, placed))
-    late = [
-        stretch for stretch in stretches if stretch.inside and not _is_due(stretch, stretch.inside, options)
-    ]
-    room = left_max if sum(stretch.inside for stretch in late) <= left_max else left_max // 2
-    leaving = set()
-    for stretch in sorted(late, key=attrgetter("inside")):
-        room -= stretch.inside
-        if room < 0:
-            break
-        leaving.add(stretch.start)
+    leaving = _leaving(events, stretches, left_max, carried)
     for stretch in stretches:
         placed.starts.append(stretch.start)
         own = events.cut(stretch.start, stretch.stop)
@@ -133,9 +129,35 @@ def _stretches(events: StoredVectors, index: BlockIndex, placed: Placed) -> Iter
         at = stop
 
 
-def _is_due(stretch: _Stretch, late: int, options: Options) -> bool:
-    """Return whether late events are so many that their block is rewritten."""
-    return stretch.before is None or late * options.late_share >= stretch.before.events
+def _leaving(
+    events: StoredVectors, stretches: list[_Stretch], left_max: int, carried: int
+) -> frozenset[int] | set[int]:
+    """Return the starts of the stretches whose late events are left out.
+
+    What is left is written to the log again at each checkpoint. So it may be much only where much is added:
+    if few events are late, more than a quarter of the bound would cost more than it saves.
+    """
+    late = [stretch for stretch in stretches if stretch.inside]
+    if not late or not left_max:
+        return frozenset()
+    sizes = [_memory_of_late(events, stretch) for stretch in late]
+    total = sum(stretch.inside for stretch in late)
+    room = min(left_max, max(left_max // 4, _CHECKPOINTS_LEFT * (total - carried)))
+    bytes_max = LATE_BYTES_MAX
+    if total > room or sum(sizes) > bytes_max:
+        room, bytes_max = room // 2, bytes_max // 2
+    leaving = set()
+    for stretch, size in sorted(zip(late, sizes, strict=True), key=lambda each: each[0].inside):
+        room, bytes_max = room - stretch.inside, bytes_max - size
+        if room < 0 or bytes_max < 0:
+            break
+        leaving.add(stretch.start)
+    return leaving
+
+
+def _memory_of_late(events: StoredVectors, stretch: _Stretch) -> int:
+    own = events.cut(stretch.start, stretch.start + stretch.inside)
+    return EVENT_BYTES * own.size + own.text_bytes()
 
 
 def _plans(

@@ -8,6 +8,7 @@ as nearly all are, need none.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -73,13 +74,13 @@ class StoredEvents:
 
     def _young_among(self, keys: Keys) -> Iterator[tuple[Indexes, MemoryTable, list[int]]]:
         """Yield each table that has some of the keys, with the indexes of these and of their events."""
-        tables = [table for table in self.tables if table.events]
-        encoded = keys.encoded() if tables else []
-        for table in tables:
-            found = np.array(table.indexes_of(encoded), np.intp)
-            at = np.flatnonzero(found >= 0)
-            if len(at):
-                yield at, table, found[at].tolist()
+        encoded = cache(keys.encoded)
+        for table in self.tables:
+            if table.events:
+                found = table.indexes_among(keys, encoded)
+                at = np.flatnonzero(found >= 0)
+                if len(at):
+                    yield at, table, found[at].tolist()
 
     def events(self, keys: Sequence[Key]) -> list[Event]:
         """Return the events stored under ``keys``, which are in order."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TypeVar
 
@@ -79,6 +80,7 @@ class Writer:
         self._closing = False
         self._broken: UnavailableError | None = None  # why the thread ended before close()
         self._turn: Hold | None = None  # of the thread that commits: it alone uses the committer
+        self._planning: Hold | None = None  # of the thread that plans a checkpoint
         self._in_hand: list[Submission] = []  # the group of the writer's thread, until it is answered
         self._ended = False  # True once the writer's thread serves no more tasks
         self._lock = threading.Lock()  # guards the fields above; held for moments
@@ -210,6 +212,19 @@ class Writer:
         young.
         """
         return self._do(self._committer.freeze)
+
+    @contextmanager
+    def planning(self) -> Iterator[None]:
+        """Let groups wait while tables are full, because this thread plans the checkpoint of one.
+
+        The writer would put both into LMDB itself otherwise, and the plan would be made for nothing.
+        """
+        mine = self._planning = Hold(sys._getframe(2))
+        try:
+            yield
+        finally:
+            mine.end()
+            self._work_came.tell()
 
     def put_table(self, table: MemoryTable, image: TableImage) -> bool:
         """Put the frozen table into LMDB; False if it must be planned anew, or is there already."""
@@ -370,11 +385,18 @@ class Writer:
         try:
             if self._tasks:
                 self._run_task(self._tasks.popleft())
+            if self._waits_for_checkpoint():
+                self._work_came.wait(LOOK_AGAIN_S)
+                return
             if group := self._take():
                 commit_group(self._committer, group, self._committer.invalidate)
             self._in_hand = []
         finally:
             mine.end()
+
+    def _waits_for_checkpoint(self) -> bool:
+        planning = self._planning
+        return planning is not None and self._committer.is_full and planning.held
 
     def _take(self) -> list[Submission]:
         """Return the submissions of the next group; those that their callers ended are left out."""

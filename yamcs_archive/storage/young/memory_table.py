@@ -3,8 +3,8 @@
 1. Events have an index, in the order of their arrival (:mod:`arrivals`). One list has an *entry* for each, in
    key order: the encoded key, and the event's index in four bytes. No key is the beginning of another, so
    entries are in the order of their keys. A late event moves pointers, never columns. Entries are made when
-   somebody looks for a key among the events, or a late one comes: a stream in order goes into blocks without
-   any.
+   somebody looks for a key among the events: a stream that nobody reads goes into blocks without any. A few
+   large commits are searched as they came, without entries too.
 2. One thread adds; others read at the same time. A reader takes the bounds of what it may see
    (:class:`Extent`) first, and passes over what came later. The list of entries is changed by single calls
    into C, under a lock that readers take to search it: an interrupt leaves it whole.
@@ -16,23 +16,25 @@ from __future__ import annotations
 import threading
 from array import array
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import compress
-from operator import sub
+from operator import lt, sub
 from typing import NamedTuple
 
 import numpy as np
 
 from yamcs_archive.columns import Columns
-from yamcs_archive.event_vectors import StoredVectors, int64s
+from yamcs_archive.event_vectors import Indexes, StoredVectors, int64s
 from yamcs_archive.limits import READ_BYTES_MAX, TABLE_BYTES_MAX, TABLE_RECORDS_MAX
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import (
     Key,
+    Keys,
     decode_key,
     encode_indexed_key,
     encode_key,
     encode_keys,
+    indexes_in,
 )
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.source_states import SourceState
@@ -92,7 +94,7 @@ class MemoryTable:
         count, events = self.extent.events, carried.events
         self.begun = number
         self.size_bytes += memory_of(events)
-        self._add_events(events, carried.commits, count)
+        self._add_events(events, carried.commits)
         self.extent = Extent(count + events.size, 0, number)
 
     @property
@@ -124,7 +126,7 @@ class MemoryTable:
                 size_bytes += memory_of_one(added)
                 events += 1
             else:
-                self._add_events(added, [commit.number] * added.size, events)
+                self._add_events(added, [commit.number] * added.size)
                 if len(commit.runs) > 1:
                     self._runs[len(self._commit_times)] = commit.runs
                 self._note(commit, events)
@@ -139,17 +141,20 @@ class MemoryTable:
         self.size_bytes = size_bytes
         self.extent = Extent(events, commits + len(record.commits), record.sequence)
 
-    def _add_events(self, events: Columns[int] | StoredVectors, commits: Sequence[int], count: int) -> None:
-        """Add events in key order, with the numbers of their commits, after ``count`` others."""
+    def _add_events(self, events: Columns[int] | StoredVectors, commits: Sequence[int]) -> None:
+        """Add events in key order, with the numbers of their commits."""
         self._arrivals.add(events, commits)
-        self._note_keys(events.key(0), events.key(-1), count, count + events.size)
+        self._reach(events.key(-1))
 
     def _add_one(self, one: Columns[int], commit: LoggedCommit, count: int) -> None:
         """Add a commit of one event."""
         self._arrivals.add_one(one, commit.number)
-        key = one.key(0)
-        self._note_keys(key, key, count, count + 1)
+        self._reach(one.key(0))
         self._note(commit, count)
+
+    def _reach(self, key: Key) -> None:
+        if self._greatest is None or key > self._greatest:
+            self._greatest = key
 
     def _note(self, commit: LoggedCommit, start: int) -> None:
         if not self._commit_times:
@@ -180,36 +185,26 @@ class MemoryTable:
     def _key(self, at: int) -> bytes:
         return encode_key(*self._arrivals.key(at))
 
-    def _note_keys(self, first: Key, last: Key, start: int, stop: int) -> None:
-        """Take note of the keys of events, from index ``start`` up to ``stop``, that are in order."""
-        greatest = self._greatest
-        if greatest is None or first > greatest:
-            self._greatest = last
-            return
-        with self._lock:
-            self._make_entries(start)
-            self._insert(self._entries_between(start, stop))
-        self._greatest = max(greatest, last)
-
     def _make_entries(self, stop: int) -> None:
         """Make those of the events before index ``stop`` that are not made yet; with the lock held.
 
-        These came in order, after all others."""
-        made = len(self._entries)
-        if made < stop:
-            self._entries.extend(self._entries_between(made, stop))
-
-    def _entries_between(self, start: int, stop: int) -> list[bytes]:
-        return _entries(*self._arrivals.keys(start, stop), start)
-
-    def _insert(self, entries: list[bytes]) -> None:
-        """Put entries, which are in order, in their places."""
+        They are made in the order of arrival, so their number says which are there, after an interrupt too.
+        """
         held = self._entries
-        if len(entries) * _SORTED_SHARE < len(held):
+        if len(held) >= stop:
+            return
+        entries = self._entries_between(len(held), stop)
+        in_order = all(map(lt, entries, entries[1:]))
+        if in_order and (not held or held[-1] < entries[0]):
+            held.extend(entries)
+        elif len(entries) * _SORTED_SHARE < len(held):
             for entry in entries:
                 insort(held, entry)
         else:
             held[:] = sorted(held + entries)  # sorted elsewhere: an interrupt leaves this list in order
+
+    def _entries_between(self, start: int, stop: int) -> list[bytes]:
+        return _entries(*self._arrivals.keys(start, stop), start)
 
     @property
     def greatest(self) -> Key | None:
@@ -220,6 +215,9 @@ class MemoryTable:
         """Return the least key that is not below ``key``. For the thread that adds."""
         if self._greatest is None or self._greatest < key:  # as nearly all keys that are asked for
             return None
+        if (parts := self._arrivals.unjoined()) is not None:
+            places = [(keys, keys.index_from(key)) for _, keys in parts]
+            return min(keys.key(at) for keys, at in places if at < keys.size)
         entries = self._all_entries()
         return decode_key(entries[self._bound(encode_key(*key))][:-_INDEX_BYTES])
 
@@ -227,12 +225,28 @@ class MemoryTable:
         """Return the index of the event with a key. For the thread that adds."""
         if self._greatest is None or self._greatest < key:
             return None
-        return next((at for at in self.indexes_of([encode_key(*key)]) if at >= 0), None)
+        if (parts := self._arrivals.unjoined()) is not None:
+            places = [(start, keys.index_of(key)) for start, keys in parts]
+            return next((start + at for start, at in places if at >= 0), None)
+        [found] = self._indexes_of([encode_key(*key)])
+        return None if found < 0 else found
 
-    def indexes_of(self, keys: Sequence[bytes]) -> list[int]:
+    def indexes_among(self, keys: Keys, encoded: Callable[[], list[bytes]]) -> Indexes:
         """Return the index of the event with each key, -1 for a key that is not here. For the thread that
         adds.
+
+        ``encoded`` returns the keys in their stored form.
         """
+        parts = self._arrivals.unjoined()
+        if parts is None:
+            return np.array(self._indexes_of(encoded()), np.intp)
+        found = np.full(keys.size, -1, np.intp)
+        for start, own in parts:
+            at = indexes_in(own, keys)
+            found[at >= 0] = start + at[at >= 0]
+        return found
+
+    def _indexes_of(self, keys: Sequence[bytes]) -> list[int]:
         found = [-1] * len(keys)
         entries = self._all_entries()
         size = len(entries)
@@ -316,4 +330,5 @@ def _entries(times: Sequence[int], sources: list[str], numbers: Sequence[int], f
     if len(sources) < _VECTOR_EVENTS_MIN:
         return list(map(encode_indexed_key, times, sources, numbers, range(first, first + len(sources))))
     indexes = np.arange(first, first + len(sources))
-    return encode_keys(int64s(times), [source.encode() for source in sources], int64s(numbers), indexes)
+    names = {source: source.encode() for source in set(sources)}
+    return encode_keys(int64s(times), list(map(names.__getitem__, sources)), int64s(numbers), indexes)
