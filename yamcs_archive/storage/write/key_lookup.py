@@ -8,7 +8,6 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from yamcs_archive.columns import Columns
 from yamcs_archive.event import Event
 from yamcs_archive.event_vectors import Indexes, Int64s, StoredVectors
 from yamcs_archive.storage.format.keys import Key, Keys, index_among
@@ -58,6 +57,48 @@ class Found(NamedTuple):
     """The runs of new events, which count the new events only."""
 
 
+class Few(NamedTuple):
+    """The same for a few events."""
+
+    new: list[int]
+    stored: list[int]
+    runs: list[NewRun]
+
+
+def look_up_few(keys: Sequence[Key], existing: Existing, refuse: Callable[[int, int], None]) -> Few:
+    """Do what :class:`KeyLookup` does, for a few events, whose keys are given in order: in a fifth of the
+    time.
+
+    >>> class Nothing:
+    ...     def next_key(self, key):
+    ...         return None
+    >>> look_up_few([(1, "A", 1), (2, "A", 2)], Nothing(), lambda index, first: None)
+    Few(new=[0, 1], stored=[], runs=[NewRun(start=0, stop=2, alone=True)])
+    """
+    new: list[int] = []
+    stored: list[int] = []
+    runs: list[NewRun] = []
+    index = 0
+    while index < len(keys):
+        following = existing.next_key(keys[index])
+        if following == keys[index]:
+            stored.append(index)
+            index += 1
+            continue
+        stop = len(keys) if following is None else bisect_left(keys, following, index)
+        begin, first = len(new), index
+        new.append(first)
+        for at in range(index + 1, stop):
+            if keys[at] == keys[first]:
+                refuse(at, first)
+            else:
+                new.append(at)
+                first = at
+        runs.append(NewRun(begin, len(new), alone=True))
+        index = stop
+    return Few(new, stored, runs)
+
+
 class KeyLookup:
     """Finds the new events among those whose keys are given in order, and the runs of new events.
 
@@ -68,7 +109,7 @@ class KeyLookup:
 
     def __init__(
         self,
-        keys: Columns[int] | Keys,
+        keys: Keys,
         times: Int64s,
         existing: Existing,
         refuse: Callable[[int, int], None],
@@ -97,13 +138,13 @@ class KeyLookup:
                 stop = self._keys.size if following is None else self._index_of(following)
                 self._accept(index, stop, alone=True)
                 index = stop
-            if look_ups == _LOOKS_MAX and index < _SCATTERED * look_ups and isinstance(self._keys, Keys):
-                index = self._accept_scattered(index, self._keys)
+            if look_ups == _LOOKS_MAX and index < _SCATTERED * look_ups:
+                index = self._accept_scattered(index)
         return Found(np.concatenate(self._new), np.concatenate(self._stored), self._runs)
 
-    def _accept_scattered(self, index: int, keys: Keys) -> int:
+    def _accept_scattered(self, index: int) -> int:
         """Accept the new events from ``index`` to the greatest stored key; return the index after them."""
-        greatest = self._existing.greatest_key()
+        keys, greatest = self._keys, self._existing.greatest_key()
         stop = keys.size if greatest is None else self._index_of(greatest)
         if stop > index:
             stored = index + self._existing.stored_among(keys.take(slice(index, stop)))

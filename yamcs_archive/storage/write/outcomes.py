@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from operator import lt
 
 import msgspec
 import numpy as np
@@ -21,7 +20,7 @@ import numpy as np
 from yamcs_archive.columns import Columns
 from yamcs_archive.errors import ArchiveError, NumbersExhaustedError
 from yamcs_archive.event import Event, as_stored, same_content
-from yamcs_archive.event_vectors import Indexes, Int64s, StoredVectors, int64s
+from yamcs_archive.event_vectors import Indexes, StoredVectors
 from yamcs_archive.limits import (
     CONFLICTS_KEPT_BYTES_MAX,
     CONFLICTS_KEPT_MAX,
@@ -33,7 +32,7 @@ from yamcs_archive.results import Conflict, conflict_bytes, first_conflicts
 from yamcs_archive.storage.format.commits import Run
 from yamcs_archive.storage.format.keys import Keys, encode_key, key_order
 from yamcs_archive.storage.format.source_states import SourceState
-from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun
+from yamcs_archive.storage.write.key_lookup import Existing, KeyLookup, NewRun, look_up_few
 from yamcs_archive.storage.write.same_rows import same_rows
 
 _VECTOR_EVENTS_MIN = 64
@@ -133,22 +132,49 @@ def decide(
     accepted = [outcome for outcome in outcomes if outcome.error is None]
     arrivals = _Arrivals(accepted, horizon, exact)
     columns = Columns.concat([outcome.columns for outcome in accepted])
-    events: Columns[int] | StoredVectors = columns
-    if columns.size >= _VECTOR_EVENTS_MIN:
-        events = StoredVectors.of(columns, 0)
-    if columns.size and not arrivals.expired and _rising(events):
+    few = columns.size < _VECTOR_EVENTS_MIN
+    events, new_runs = (_new_of_few if few else _new_of_many)(columns, arrivals, existing)
+    return Group(outcomes, events, new_runs)
+
+
+def _new_of_few(
+    columns: Columns[int], arrivals: _Arrivals, existing: Existing
+) -> tuple[Columns[int], list[NewRun]]:
+    """Return the new events, in key order, and their runs; the others are refused."""
+    keys = columns.keys()
+    # The sort is stable, so of equal keys the first to arrive comes first. Python orders text by code point,
+    # which is the order of its UTF-8 bytes; so this is the order of the encoded keys.
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    if arrivals.expired:
+        order = [at for at in order if at not in arrivals.expired]
+    in_order = [keys[at] for at in order]
+    new, stored, runs = look_up_few(
+        in_order, existing, lambda index, first: arrivals.refuse(order[index], columns.event(order[first]))
+    )
+    if stored:
+        found = existing.events([in_order[index] for index in stored])
+        for index, event in zip(stored, found, strict=True):
+            arrivals.refuse(order[index], event)
+    places = [order[index] for index in new]
+    return (columns if places == list(range(columns.size)) else columns.take(places)), runs
+
+
+def _new_of_many(
+    columns: Columns[int], arrivals: _Arrivals, existing: Existing
+) -> tuple[StoredVectors, list[NewRun]]:
+    """Do the same as vectors."""
+    events = StoredVectors.of(columns, 0)
+    if not arrivals.expired and bool((events.times[1:] > events.times[:-1]).all()):
         # Times rise, and so do the keys: nothing is sorted. If the next stored key is above the last key too,
         # no other look-up is needed.
         following = existing.next_key(events.key(0))
         if following is None or following > events.key(-1):
-            return Group(outcomes, events, [NewRun(0, events.size, alone=True)])
-    # For each event, in key order, its index in the order of arrival. The sort is stable, so of equal keys
-    # the first to arrive comes first. Python orders text by code point, which is the order of its UTF-8
-    # bytes; so this is the order of the encoded keys.
+            return events, [NewRun(0, events.size, alone=True)]
+    # For each event, in key order, its index in the order of arrival; that of equal keys is kept.
     arrived = np.arange(columns.size)
     if arrivals.expired:
         arrived = np.delete(arrived, sorted(arrivals.expired))
-    times = _times(events)[arrived]
+    times = events.times[arrived]
     order = key_order(times, lambda at: events.key(int(arrived[at]))[1:])
     if order is not None:
         arrived, times = arrived[order], times[order]
@@ -156,11 +182,9 @@ def decide(
     def refuse(index: int, first: int) -> None:
         arrivals.refuse(int(arrived[index]), columns.event(int(arrived[first])))
 
-    keys = (
-        Keys.of(events).take(arrived) if isinstance(events, StoredVectors) else events.take(arrived.tolist())
-    )
+    keys = Keys.of(events).take(arrived)
     new, stored, new_runs = KeyLookup(keys, times, existing, refuse).run()
-    if len(stored) >= _VECTOR_EVENTS_MIN and isinstance(events, StoredVectors) and isinstance(keys, Keys):
+    if len(stored) >= _VECTOR_EVENTS_MIN:
         for at, rows in existing.rows(keys.take(stored)):
             indexes = arrived[stored[at]]
             arrivals.refuse_rows(indexes, rows, events.take(indexes))
@@ -169,20 +193,8 @@ def decide(
         for index, event in zip(asked, existing.events([keys.key(at) for at in asked]), strict=True):
             arrivals.refuse(int(arrived[index]), event)
     if order is not None or len(new) < columns.size:
-        found = arrived[new]
-        events = events.take(found) if isinstance(events, StoredVectors) else events.take(found.tolist())
-    return Group(outcomes, events, new_runs)
-
-
-def _times(events: Columns[int] | StoredVectors) -> Int64s:
-    return events.times if isinstance(events, StoredVectors) else int64s(events.generation_time)
-
-
-def _rising(events: Columns[int] | StoredVectors) -> bool:
-    if isinstance(events, StoredVectors):
-        return bool((events.times[1:] > events.times[:-1]).all())
-    times = events.generation_time
-    return all(map(lt, times, times[1:]))
+        events = events.take(arrived[new])
+    return events, new_runs
 
 
 class _Arrivals:
