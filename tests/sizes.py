@@ -276,7 +276,10 @@ OTHERS = (
     "storage.salvage.losses.KEYS_KEPT_MAX",
     "storage.disk.lmdb_pages._VALUE_BYTES_MAX",
     # What is kept of queries that found few events; tests/storage/test_few_found.py.
-    *(f"storage.read.few_found.{name}" for name in ("ANSWERS_MAX", "CHARACTERS_MAX", "FEW_MAX")),
+    *(
+        f"storage.read.few_found.{name}"
+        for name in ("ANSWERS_MAX", "CHARACTERS_MAX", "FEW_MAX", "SOURCES_MAX")
+    ),
     # The pieces in which trigrams are hashed; tests/storage/test_text_filters.py tries sizes around them.
     "storage.format.text_filters._PIECE_TRIGRAMS",
     # The parts in which logs and tables are read and written; their tests make them small, or cut anywhere.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from yamcs_archive import Archive, Event, Instance, Options, Severity
 from yamcs_archive.storage.format.block import Block
-from yamcs_archive.storage.read.few_found import ANSWERS_MAX, CHARACTERS_MAX, FEW_MAX
+from yamcs_archive.storage.read.few_found import ANSWERS_MAX, CHARACTERS_MAX, FEW_MAX, SOURCES_MAX
 
 OPTIONS = Options(block_events_max=16, run_events_min=8, maintenance=False)
 SEVERITIES = (Severity.INFO, Severity.WARNING, Severity.SEVERE)
@@ -126,6 +126,19 @@ def test_large_events_are_not_kept(
     for _ in range(2):
         assert [event.message for event in sim.events(sources=["Rare"])] == [message]
     assert len(built) == (1 if kept else 2)
+
+
+@pytest.mark.parametrize(("beyond", "kept"), [(-1, True), (0, True), (1, False)])
+def test_answers_to_large_queries_are_not_kept(sim: Instance, beyond: int, kept: bool) -> None:
+    sim.append_many(Event("abc" * 20, "Rare" if n == 3 else "S", generation_time=n) for n in range(64))
+    sim.settle()
+    names = ["Rare", *(f"None{n}" for n in range(SOURCES_MAX + beyond - 1))]
+    text = ("abc" * CHARACTERS_MAX)[: CHARACTERS_MAX + beyond]  # no message has it, but its trigrams
+    store: Any = sim._store
+    assert len(list(sim.events(sources=names))) == 1
+    assert len(store._few_found._found) == kept
+    assert list(sim.events(text=text)) == []
+    assert len(store._few_found._found) == 2 * kept
 
 
 def test_events_with_extra_are_not_kept(sim: Instance, built: list[int]) -> None:

@@ -23,9 +23,11 @@ from yamcs_archive.storage.read.block_cache import BlockCache
 FEW_MAX = 8
 """Most events of one block that are kept for a query."""
 ANSWERS_MAX = 1_000
-"""Number of answers that are kept, one for each query and block: about 1 KB each, and 10 KB at most."""
+"""Number of answers that are kept, one for each query and block: about 1 KB each, and 20 KB at most."""
 CHARACTERS_MAX = 4_096
-"""Most characters of messages, and bytes of extensions, in an answer that is kept."""
+"""Most characters of messages, and bytes of extensions, in an answer that is kept; and most of its text."""
+SOURCES_MAX = 16
+"""Most names in a query whose answers are kept."""
 
 
 class Selection(NamedTuple):
@@ -35,6 +37,11 @@ class Selection(NamedTuple):
     min_severity: Severity | None
     text: str | None
     """Case-folded."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is small enough to be kept with each answer, and compared with others."""
+        return len(self.sources or ()) <= SOURCES_MAX and len(self.text or "") <= CHARACTERS_MAX
 
 
 class FewFound:

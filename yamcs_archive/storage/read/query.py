@@ -96,10 +96,9 @@ class Query(NamedTuple):
 
     @property
     def selection(self) -> Selection | None:
-        """What decides which events within the bounds are wanted, if it is but a few columns."""
-        if self.wants_every or self.matches is not None:
-            return None
-        return Selection(self.sources, self.min_severity, self.text)
+        """What decides which events within the bounds are wanted, if it is but a few columns, and small."""
+        found = Selection(self.sources, self.min_severity, self.text)
+        return None if self.wants_every or self.matches is not None or not found.is_small else found
 
     @property
     def wants_every(self) -> bool:
