@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,10 +14,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.child import ROOT
+from tests.child import WAIT_S, command_anew, command_in_fork, stopping
 from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
-from tests.server.serving import WAIT_S, Served, post, serving
+from tests.server.serving import Served, post, serving
 from tests.storage.by_hand import change_meta
 from yamcs_archive import Archive, Event, Filter, Instance, Severity
 from yamcs_archive.cli import follow
@@ -38,13 +36,7 @@ class Following:
     """A running ``events log``, and its lines as they come."""
 
     def __init__(self, *options: object) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "yamcs_archive", "events", "log", *map(str, options)],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.process = command_in_fork("events", "log", *options)
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._reading = threading.Thread(target=self._read)
         self._reading.start()
@@ -78,23 +70,20 @@ class Following:
         self._reading.join(WAIT_S)
         return status, complaints, [line for line in self._lines.queue if line is not None]
 
-    def close(self) -> None:
-        """Kill it if it still runs."""
+    def kill(self) -> None:
+        """Kill it if it still runs, and read its output to the end."""
         self.process.kill()
-        self.process.wait(WAIT_S)
         self._reading.join(WAIT_S)
-        for pipe in (self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            pipe.close()
 
 
 @contextmanager
 def following(*options: object) -> Iterator[Following]:
     started = Following(*options)
-    try:
-        yield started
-    finally:
-        started.close()
+    with stopping(started.process):
+        try:
+            yield started
+        finally:
+            started.kill()
 
 
 def shown(run: Run, *options: object) -> tuple[list[str], str]:
@@ -236,14 +225,7 @@ def test_a_served_archive_is_followed_across_a_restart_of_its_server(data: Path)
 def test_a_reader_that_leaves_ends_following_without_a_word(data: Path) -> None:
     with Archive.open(data) as archive:
         sim = archive.instance("sim")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "yamcs_archive", "events", "log", "--data", str(data), "-f"],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
+        with stopping(command_anew("events", "log", "--data", data, "-f")) as process:
             assert process.stdout is not None
             process.stdout.readline()
             process.stdout.close()
@@ -251,11 +233,6 @@ def test_a_reader_that_leaves_ends_following_without_a_word(data: Path) -> None:
             assert process.wait(WAIT_S) == 1
             assert process.stderr is not None
             assert process.stderr.read() == ""
-        finally:
-            process.kill()
-            process.wait(WAIT_S)
-            assert process.stderr is not None
-            process.stderr.close()
 
 
 @pytest.mark.parametrize("after", range(0, 2301, 100))

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT, WAIT_S, run
+from tests.child import ROOT, WAIT_S, run, stopping
 from tests.cli.conftest import Run
 from tests.importers.fake_yamcs import FakeYamcs, faked
 from yamcs_archive import Archive, Event
@@ -70,6 +71,16 @@ class Follower:
         return self.process.returncode, out, err
 
 
+@contextmanager
+def following(
+    fake: FakeYamcs, data: Path, *options: str, file_bytes: int | None = None
+) -> Iterator[Follower]:
+    """Run the command until the block ends; end it if it still runs then."""
+    follower = Follower(fake, data, *options, file_bytes=file_bytes)
+    with stopping(follower.process):
+        yield follower
+
+
 @pytest.mark.parametrize(
     ("sign", "status"), [(signal.SIGTERM, 0), pytest.param(signal.SIGINT, 130, marks=pytest.mark.long)]
 )
@@ -77,15 +88,16 @@ def test_a_signal_ends_it_quietly_with_the_counts(
     fake: FakeYamcs, tmp_path: Path, sign: int, status: int
 ) -> None:
     fake.store(event(1), event(2))
-    follower = Follower(fake, tmp_path / "data")
-    follower.wait_for("following")
-    assert follower.lines == ["there: following; 4 read, 2 stored so far\n"]
-    fake.publish(event(3))
-    fake.drop()
-    follower.wait_for("following")
-    assert "trying again" in follower.lines[1]
+    with following(fake, tmp_path / "data") as follower:
+        follower.wait_for("following")
+        assert follower.lines == ["there: following; 4 read, 2 stored so far\n"]
+        fake.publish(event(3))
+        fake.drop()
+        follower.wait_for("following")
+        assert "trying again" in follower.lines[1]
+        ended = follower.ended(sign)
     assert (
-        follower.ended(sign)
+        ended
         == (
             status,
             "there: 8 read, 3 stored, 5 duplicates, 0 conflicts, 0 expired, 0 refused\n",
@@ -100,14 +112,14 @@ def test_a_signal_ends_it_quietly_with_the_counts(
 @pytest.mark.long
 def test_after_a_kill_it_goes_on_and_stores_nothing_twice(fake: FakeYamcs, tmp_path: Path) -> None:
     fake.store(*map(event, range(20)))
-    first = Follower(fake, tmp_path / "data", "--instance", "copy")
-    first.wait_for("following")
-    fake.publish(*map(event, range(20, 30)))
-    assert first.ended(signal.SIGKILL)[0] == -signal.SIGKILL
+    with following(fake, tmp_path / "data", "--instance", "copy") as first:
+        first.wait_for("following")
+        fake.publish(*map(event, range(20, 30)))
+        assert first.ended(signal.SIGKILL)[0] == -signal.SIGKILL
     fake.store(*map(event, range(30, 40)))
-    second = Follower(fake, tmp_path / "data", "--instance", "copy")
-    second.wait_for("following")
-    assert second.ended(signal.SIGTERM)[0] == 0
+    with following(fake, tmp_path / "data", "--instance", "copy") as second:
+        second.wait_for("following")
+        assert second.ended(signal.SIGTERM)[0] == 0
     with Archive.open(tmp_path / "data") as archive:
         copy = archive.instance("copy")
         assert [one.seq_number for one in copy.events()] == list(range(40))
@@ -116,16 +128,16 @@ def test_after_a_kill_it_goes_on_and_stores_nothing_twice(fake: FakeYamcs, tmp_p
 
 @pytest.mark.long
 def test_conflicts_are_shown_when_they_come(fake: FakeYamcs, tmp_path: Path) -> None:
-    follower = Follower(fake, tmp_path / "data")
-    follower.wait_for("following")
-    fake.publish(event(1), event(1, "another"))
-    follower.wait_for("  there ")
-    assert follower.lines[-3:] == [
-        f"conflict at {event(1).key}:\n",
-        "  here   'm1'\n",
-        "  there  'another'\n",
-    ]
-    status, out, _ = follower.ended(signal.SIGTERM)
+    with following(fake, tmp_path / "data") as follower:
+        follower.wait_for("following")
+        fake.publish(event(1), event(1, "another"))
+        follower.wait_for("  there ")
+        assert follower.lines[-3:] == [
+            f"conflict at {event(1).key}:\n",
+            "  here   'm1'\n",
+            "  there  'another'\n",
+        ]
+        status, out, _ = follower.ended(signal.SIGTERM)
     assert (status, "1 conflicts" in out) == (0, True)
 
 
@@ -134,17 +146,17 @@ def test_a_full_file_system_ends_it_with_the_reason_and_it_goes_on_with_room(
     fake: FakeYamcs, tmp_path: Path
 ) -> None:
     fake.store(event(0))
-    follower = Follower(fake, tmp_path / "data", file_bytes=600_000)
-    follower.wait_for("following")
-    fake.publish(*(event(n, f"{n}" * 40_000) for n in range(1, 20)))
-    status, out, complaints = follower.ended(None)
+    with following(fake, tmp_path / "data", file_bytes=600_000) as follower:
+        follower.wait_for("following")
+        fake.publish(*(event(n, f"{n}" * 40_000) for n in range(1, 20)))
+        status, out, complaints = follower.ended(None)
     assert status == 1, complaints
     assert "space" in complaints.lower() or "file" in complaints.lower(), complaints
     assert "Traceback" not in complaints
     assert out.startswith("there: ")
-    again = Follower(fake, tmp_path / "data")
-    again.wait_for("following")
-    assert again.ended(signal.SIGTERM)[0] == 0
+    with following(fake, tmp_path / "data") as again:
+        again.wait_for("following")
+        assert again.ended(signal.SIGTERM)[0] == 0
     with Archive.open(tmp_path / "data", readonly=True) as archive:
         assert [one.seq_number for one in archive.instance("there").events()] == list(range(20))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT
+from tests.child import command_in_fork, stopping
 from tests.cli.conftest import Run
 from tests.client.scripted import answer, scripted
+from tests.forking import Process
 from tests.http.feeds import uvicorn_server
 from tests.server.at_hand import at_hand
 from tests.server.serving import WAIT_S, Load, Served, launch, post, serving
@@ -45,7 +44,7 @@ def messages(data: Path) -> set[str]:
         return set()
 
 
-def until(process: subprocess.Popen[str], holds: Callable[[], bool]) -> None:
+def until(process: Process, holds: Callable[[], bool]) -> None:
     """Wait until a condition holds, while the process runs."""
     give_up = time.monotonic() + WAIT_S
     while not holds():
@@ -71,27 +70,10 @@ def forget_history(copy: Path) -> None:
 
 
 @contextmanager
-def mirroring(url: str, copy: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "yamcs_archive", "mirror", url),
-            "--data",
-            str(copy),
-            "--instance",
-            "sim",
-            *options,
-        ],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+def mirroring(url: str, copy: Path, *options: str) -> Iterator[Process]:
+    command = ("mirror", url, "--data", copy, "--instance", "sim", *options)
+    with stopping(command_in_fork(*command)) as process:
         yield process
-    finally:
-        process.kill()
-        process.wait(WAIT_S)
-        assert process.stderr is not None
-        process.stderr.close()
 
 
 def test_a_copy_has_every_field_and_every_commit_and_takes_nothing_else(

@@ -18,7 +18,7 @@ import pytest
 from tests.child import WAIT_S
 from tests.cli.conftest import Run
 from tests.http.users import basic
-from tests.server.serving import serving
+from tests.server.serving import launch_anew, serving
 from yamcs_archive.access import administration
 from yamcs_archive.access.passwords import is_right
 
@@ -238,7 +238,7 @@ def test_a_password_of_a_real_user_is_checked_and_secrets_are_in_no_list_of_proc
     tmp_path: Path, path: Path, run: Run, typed: None
 ) -> None:
     assert run("users", "add", "--users", path, "ada", "--permission", "WriteEvents").status == 0
-    with serving(tmp_path / "data", "--users", path) as served:
+    with serving(tmp_path / "data", "--users", path, start=launch_anew) as served:
         url = f"http://127.0.0.1:{served.port}/api/user"
         assert opened(url, basic("ada", PASSWORD)) == 200
         assert opened(url, basic("ada", "wrong horse")) == 401

@@ -1,12 +1,11 @@
-"""Starts ``yamcs-archive serve`` like a user, on a free port, and stops it by its process id."""
+"""Starts ``yamcs-archive serve`` on a free port, and stops it by its process id."""
 
 import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -15,27 +14,32 @@ from typing import Any
 import msgspec
 
 from tests import child
-from tests.child import ROOT
+from tests.forking import Process
 
 WAIT_S = child.WAIT_S
 PATH = "/api/archive/sim/events"
 
 
-def launch(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+Start = Callable[..., Process]
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")}
+    return {**inherited, **variables}
+
+
+def launch(*arguments: object, **variables: str) -> Process:
     """Start the command in a process group of its own; the caller waits for it, or stops it.
 
-    ``variables`` are added to its environment.
+    ``variables`` are added to its environment. It is a fork of a process that has loaded the server; so it
+    has not the command line of a server, and has loaded more than that needs.
     """
-    return subprocess.Popen(
-        [sys.executable, "-m", "yamcs_archive", "serve", *map(str, arguments)],
-        cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if not name.startswith("YAMCS_ARCHIVE_")}
-        | variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    return child.command_in_fork("serve", *arguments, environment=_environment(variables))
+
+
+def launch_anew(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+    """Do the same as :func:`launch` as a user does: in a fresh interpreter."""
+    return child.command_anew("serve", *arguments, environment=_environment(variables))
 
 
 class Served:
@@ -45,7 +49,7 @@ class Served:
         self,
         directory: Path,
         *options: object,
-        start: Callable[..., subprocess.Popen[str]] = launch,
+        start: Start = launch,
         **variables: str,
     ) -> None:
         self.process = start("--data", directory, *options, **variables)
@@ -85,7 +89,7 @@ class Served:
         """Send the signal; return the exit status and the whole stderr."""
         self.process.send_signal(sign)
         _, complaints = self.process.communicate(timeout=WAIT_S)
-        return self.process.returncode, complaints
+        return self.process.wait(), complaints
 
     def kill(self) -> None:
         """Kill the started process, and only that one."""
@@ -102,7 +106,7 @@ class Served:
 def serving(
     directory: Path,
     *options: object,
-    start: Callable[..., subprocess.Popen[str]] = launch,
+    start: Start = launch,
     **variables: str,
 ) -> Iterator[Served]:
     """Serve the instance ``sim`` until the block ends, on a free port if ``options`` name no other."""

@@ -18,7 +18,7 @@ import pytest
 import websocket
 
 from tests.child import ROOT, WAIT_S, run_bare
-from tests.server.serving import PATH, Load, launch, post, serving
+from tests.server.serving import PATH, Load, launch, launch_anew, post, serving
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -223,7 +223,8 @@ def test_no_secret_is_in_any_log_error_or_list_of_processes(tmp_path: Path) -> N
     with ExitStack() as running:
         upstream = running.enter_context(serving(tmp_path / "source"))
         of = ("--mirror-of", upstream.url, "--user", "ada")
-        with serving(tmp_path / "data", *options, *of, YAMCS_ARCHIVE_PASSWORD="hunter2") as served:
+        data, variables = tmp_path / "data", {"YAMCS_ARCHIVE_PASSWORD": "hunter2"}
+        with serving(data, *options, *of, start=launch_anew, **variables) as served:
             connection = served.connect()
             for method, target, headers in (
                 ("GET", f"{PATH}?token=hunter2", {"Authorization": f"Basic {basic}"}),

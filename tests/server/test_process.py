@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.server.serving import PATH, WAIT_S, Load, Served, launch, post, serving
+from tests.server.serving import PATH, WAIT_S, Load, Served, launch, launch_anew, post, serving
 from yamcs_archive import Archive, Event
 from yamcs_archive.errors import LockedError
 from yamcs_archive.http.limits import BATCHES_MAX, QUICK_BODY_BYTES_MAX
@@ -48,7 +48,7 @@ def refused(*arguments: object, status: int = 1) -> str:
 
 
 def test_the_start_up_line_has_the_url_the_instances_and_the_directory(tmp_path: Path, how: Options) -> None:
-    with serving(tmp_path / "data", *how, "--instance", "bench", "_x") as served:
+    with serving(tmp_path / "data", *how, "--instance", "bench", "_x", start=launch_anew) as served:
         url, directory = f"http://127.0.0.1:{served.port}", tmp_path / "data"
         assert served.line == f"Serving {url} instances: _x, bench, sim directory: {directory}\n"
         assert post(served.connect(), {"message": "accepted by then"})["seqNumber"] == 0
@@ -242,7 +242,7 @@ def test_a_request_that_never_ends_does_not_hold_a_stop_for_ever(tmp_path: Path,
 
 
 def test_nothing_of_the_server_outlives_the_started_process(tmp_path: Path, how: Options) -> None:
-    with serving(tmp_path / "data", *how) as served:
+    with serving(tmp_path / "data", *how, start=launch_anew) as served:
         served.kill()
         with pytest.raises(ProcessLookupError):
             os.killpg(served.process.pid, 0)
