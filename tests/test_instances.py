@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import run_in_fork, start
+from tests.child import run_in_fork, start, stopping
 from tests.conftest import check_sound
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import (
@@ -186,11 +186,11 @@ def test_a_reader_in_another_process_learns_that_it_is_gone(archive: Archive, si
             except GoneError:
                 print(archive.instances(), archive.instance("bench").count())
     """
-    child = start(code, archive.path)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "1\n"
-    archive.rename("sim", "bench")
-    printed, complaints = child.communicate("\n", timeout=60)
+    with stopping(start(code, archive.path)) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "1\n"
+        archive.rename("sim", "bench")
+        printed, complaints = child.communicate("\n", timeout=60)
     assert printed == "['bench'] 1\n", complaints
 
 

@@ -26,7 +26,7 @@ import msgspec
 import pytest
 import websocket
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.http.feeds import Feed, core_feed, wsgi_feed
 from tests.server.certificates import Authority
 from tests.server.serving import Served
@@ -196,8 +196,8 @@ class Shell:
 
     def run(self, command: str) -> str:
         """Run a command to its end, and return what it printed."""
-        process = self.start(command)
-        printed, _ = process.communicate(timeout=WAIT_S)
+        with stopping(self.start(command)) as process:
+            printed, _ = process.communicate(timeout=WAIT_S)
         assert process.returncode == 0, f"{command}: {printed}"
         return printed
 
@@ -216,6 +216,8 @@ class Shell:
             rest, _ = process.communicate(timeout=WAIT_S)
         finally:
             timer.cancel()
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
         assert process.returncode in (0, 130, -signal.SIGINT), f"{command}: {printed}{rest}"
         return printed
 

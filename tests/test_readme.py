@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.server.serving import Served
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -164,8 +164,8 @@ def start(line: str, folder: Path, served: Served) -> subprocess.Popen[str]:
 
 def output(line: str, folder: Path, served: Served) -> str:
     """Run a command line to its end, and return its output."""
-    process = start(line, folder, served)
-    out, complaints = process.communicate(timeout=WAIT_S)
+    with stopping(start(line, folder, served)) as process:
+        out, complaints = process.communicate(timeout=WAIT_S)
     assert process.returncode == 0, complaints
     return out
 
@@ -184,16 +184,16 @@ def test_the_commands_that_follow_copy_and_import_do_so(served: Served, tmp_path
     send_example(served)
     follow, mirror, backup, bring_back, yamcs, export, restore = typed(FOLLOW)
     for line in (follow, mirror):
-        process = start(line, tmp_path, served)
-        stream = process.stdout if line == follow else process.stderr
-        assert stream is not None
-        said = ""
-        while not re.search("this is a test event|in step", said):
-            piece = stream.readline()
-            assert piece, f"{line} ended: {said}"
-            said += piece
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=WAIT_S)
+        with stopping(start(line, tmp_path, served)) as process:
+            stream = process.stdout if line == follow else process.stderr
+            assert stream is not None
+            said = ""
+            while not re.search("this is a test event|in step", said):
+                piece = stream.readline()
+                assert piece, f"{line} ended: {said}"
+                said += piece
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=WAIT_S)
     assert "simulator: full, 1 events" in output(backup, tmp_path, served)
     assert "simulator: 1 events" in output(bring_back, tmp_path, served)
     assert "1 read, 1 stored" in output(yamcs, tmp_path, served)

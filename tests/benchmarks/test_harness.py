@@ -31,6 +31,7 @@ from benchmarks.reference import Reference
 from benchmarks.report import _SHOWN as SHOWN
 from benchmarks.report import from_json
 from benchmarks.workload import ABSENT_SOURCE, ABSENT_TEXT, RARE_SEVERITY, RARE_SOURCE, Mix, Workload
+from tests.child import stopping
 from yamcs_archive import Event, Severity
 
 _WAIT_S = 60
@@ -183,8 +184,14 @@ def test_an_interrupted_run_keeps_its_results_and_leaves_no_process(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     arguments = ["--only", "ingest", "--repeats", "1", "--events", "30000", "--output", tmp_path]
-    with subprocess.Popen(
-        command("benchmarks", *arguments), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    with stopping(
+        subprocess.Popen(
+            command("benchmarks", *arguments),
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     ) as harness:
         give_up = time.monotonic() + _WAIT_S
         while not (tmp_path / keep.FILE).exists():

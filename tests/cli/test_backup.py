@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.child import ROOT
+from tests.child import ROOT, WAIT_S, stopping
 from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
 from tests.storage.test_backup import answers, fill
@@ -130,14 +130,16 @@ def test_a_backup_goes_through_a_pipe(filled: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    reading = subprocess.run(
-        [*command, "restore", "-", "--data", str(tmp_path / "new")],
-        cwd=ROOT,
-        stdin=writing.stdout,
-        capture_output=True,
-        check=False,
-    )
-    _, said = writing.communicate()
+    with stopping(writing):
+        reading = subprocess.run(
+            [*command, "restore", "-", "--data", str(tmp_path / "new")],
+            cwd=ROOT,
+            stdin=writing.stdout,
+            capture_output=True,
+            check=False,
+            timeout=WAIT_S,
+        )
+        _, said = writing.communicate(timeout=WAIT_S)
     assert (writing.returncode, reading.returncode) == (0, 0), (said, reading.stderr)
     assert said.count(b"; cursor ") == 2
     for name in ("sim", "bench"):

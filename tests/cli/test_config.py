@@ -18,7 +18,7 @@ from jsonschema import Draft7Validator
 
 from tests.child import ROOT, WAIT_S, run_bare
 from tests.cli.conftest import Run
-from tests.server.serving import Served, launch
+from tests.server.serving import Served, ended
 from yamcs_archive import Archive, Event
 from yamcs_archive.server.configuration import FILE_BYTES_MAX, check_file
 from yamcs_archive.server.setting_kinds import Choice, FilePath, Kind, Many, OrNone, Switch, Whole
@@ -478,9 +478,8 @@ def test_a_port_in_use_is_named_whatever_gave_it(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         file = tmp_path / "a.toml"
         file.write_text(f"[server]\nport = {port}\n[storage]\ninstances = ['sim']\ndata = 'new'\n")
-        process = launch("--config", file)
-        out, err = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, out) == (1, "")
+        status, out, err = ended("--config", file)
+    assert (status, out) == (1, "")
     assert f"127.0.0.1:{port}: another process listens there" in err
 
 

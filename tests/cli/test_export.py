@@ -19,7 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.cli.conftest import Run
 from tests.examples import of_full
 from tests.http.feeds import waitress_server
@@ -411,7 +411,8 @@ def test_ctrl_c_ends_a_running_export_and_leaves_nothing(tmp_path: Path) -> None
         stderr=subprocess.PIPE,
         text=True,
     )
-    with pipe.open("rb") as reader:  # which reads nothing more: the export waits
+    # The reader reads nothing more: the export waits.
+    with stopping(child), pipe.open("rb") as reader:
         assert reader.read(1)
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=WAIT_S)
@@ -426,11 +427,11 @@ def test_a_reader_that_goes_away_is_no_error_with_a_traceback(tmp_path: Path, fi
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    assert child.stdout is not None
-    assert child.stderr is not None
-    child.stdout.close()
-    assert (child.wait(WAIT_S), child.stderr.read()) == (1, b"")
-    child.stderr.close()
+    with stopping(child):
+        assert child.stdout is not None
+        assert child.stderr is not None
+        child.stdout.close()
+        assert (child.wait(WAIT_S), child.stderr.read()) == (1, b"")
 
 
 def test_an_empty_instance_gives_an_empty_file(run: Run, tmp_path: Path, data: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event, Severity
@@ -211,8 +211,8 @@ def test_a_url_shows_all_that_are_asked_for_also_where_a_page_holds_fewer(run: R
 
 def test_a_reader_that_leaves_is_not_complained_about(filled: Path) -> None:
     command = [sys.executable, "-m", "yamcs_archive", "events", "log", "--data", str(filled), "-n", "all"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    with stopping(
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     ) as process:
         assert process.stdout is not None
         process.stdout.close()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.cli.conftest import Run
 from tests.cli.terminal import Terminal
 from tests.server.at_hand import at_hand
@@ -150,11 +150,13 @@ def test_what_cannot_be_is_refused(run: Run, filled: Path) -> None:
 
 def test_a_reader_that_leaves_is_not_complained_about(filled: Path) -> None:
     command = [*(sys.executable, "-m", "yamcs_archive", "events", "log", "--data", str(filled))]
-    with subprocess.Popen(
-        [*command, "--format", "arrow", "-n", "all"],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+    with stopping(
+        subprocess.Popen(
+            [*command, "--format", "arrow", "-n", "all"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
     ) as process:
         assert process.stdout is not None
         process.stdout.close()

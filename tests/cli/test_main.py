@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT, WAIT_S, run_bare
+from tests.child import ROOT, WAIT_S, run_bare, stopping
 from tests.cli.conftest import Run
 from tests.server.at_hand import at_hand
 from yamcs_archive import Archive, Event
@@ -375,47 +375,46 @@ def test_no_file_of_an_archive_takes_the_place_of_a_stream_that_is_closed(data: 
 
 def test_a_server_whose_output_nobody_reads_serves(data: Path, tmp_path: Path) -> None:
     arguments = ["serve", "--data", str(data), "--port", "0"]
-    with subprocess.Popen(
-        ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "yamcs_archive", *arguments], cwd=ROOT
+    with stopping(
+        subprocess.Popen(
+            ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "yamcs_archive", *arguments],
+            cwd=ROOT,
+        )
     ) as process:
-        try:
-            give_up = time.monotonic() + WAIT_S
-            while "http://" not in (data / "archive.lock").read_text() and time.monotonic() < give_up:
+        give_up = time.monotonic() + WAIT_S
+        while "http://" not in (data / "archive.lock").read_text() and time.monotonic() < give_up:
+            assert process.poll() is None
+            time.sleep(0.02)
+        url = (data / "archive.lock").read_text().split(", ")[-1].strip()
+        while True:
+            try:
+                with urllib.request.urlopen(f"{url}/healthz", timeout=WAIT_S) as answer:
+                    assert answer.status == 200
+                break
+            except OSError:
                 assert process.poll() is None
+                assert time.monotonic() < give_up
                 time.sleep(0.02)
-            url = (data / "archive.lock").read_text().split(", ")[-1].strip()
-            while True:
-                try:
-                    with urllib.request.urlopen(f"{url}/healthz", timeout=WAIT_S) as answer:
-                        assert answer.status == 200
-                    break
-                except OSError:
-                    assert process.poll() is None
-                    assert time.monotonic() < give_up
-                    time.sleep(0.02)
-            process.terminate()
-            assert process.wait(WAIT_S) == 0
-        finally:
-            process.kill()
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
 
 
 def test_a_server_that_is_no_archive_is_called_that(run: Run, tmp_path: Path) -> None:
     (tmp_path / "api").mkdir()
     (tmp_path / "api" / "instances").write_text("[1, 2]")
     server = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(tmp_path), "0"]
-    with subprocess.Popen(
-        [*server[:1], "-u", *server[1:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    with stopping(
+        subprocess.Popen(
+            [*server[:1], "-u", *server[1:]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
     ) as process:
-        try:
-            assert process.stdout is not None
-            port = process.stdout.readline().split()[5]
-            ran = run("instances", "list", "--url", f"http://127.0.0.1:{port}")
-            assert (ran.status, ran.out) == (1, "")
-            assert "does not answer as an archive" in ran.err
-            ran = run("instances", "list", "--url", f"http://127.0.0.1:{port}/nosuch")
-            assert "answered 404" in ran.err
-        finally:
-            process.terminate()
+        assert process.stdout is not None
+        port = process.stdout.readline().split()[5]
+        ran = run("instances", "list", "--url", f"http://127.0.0.1:{port}")
+        assert (ran.status, ran.out) == (1, "")
+        assert "does not answer as an archive" in ran.err
+        ran = run("instances", "list", "--url", f"http://127.0.0.1:{port}/nosuch")
+        assert "answered 404" in ran.err
 
 
 def test_ctrl_c_is_quiet(data: Path, tmp_path: Path) -> None:
@@ -425,15 +424,17 @@ def test_ctrl_c_is_quiet(data: Path, tmp_path: Path) -> None:
         ('printf x >"$0"', f"yamcs-archive: what was written is kept in {tmp_path}/"),
     ):
         ours, theirs = pty.openpty()  # a terminal, for which the editor opens
-        with subprocess.Popen(
-            [sys.executable, "-m", "yamcs_archive", "events", "create", "--data", str(data)],
-            cwd=ROOT,
-            env=os.environ
-            | {"VISUAL": f"sh -c '{write}; touch {ready}; exec sleep 60'", "TMPDIR": str(tmp_path)},
-            stdin=theirs,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
+        with stopping(
+            subprocess.Popen(
+                [sys.executable, "-m", "yamcs_archive", "events", "create", "--data", str(data)],
+                cwd=ROOT,
+                env=os.environ
+                | {"VISUAL": f"sh -c '{write}; touch {ready}; exec sleep 60'", "TMPDIR": str(tmp_path)},
+                stdin=theirs,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
         ) as process:
             while not ready.exists():
                 assert process.poll() is None

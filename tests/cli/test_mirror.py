@@ -19,7 +19,7 @@ from tests.client.scripted import answer, scripted
 from tests.forking import Process
 from tests.http.feeds import uvicorn_server
 from tests.server.at_hand import at_hand
-from tests.server.serving import WAIT_S, Load, Served, launch, post, serving
+from tests.server.serving import WAIT_S, Load, Served, ended, post, serving
 from tests.storage.by_hand import change_meta, put_into_lmdb
 from yamcs_archive import Archive, Event, Severity
 from yamcs_archive.cli.main import main
@@ -343,9 +343,8 @@ def test_a_server_without_an_archive_is_not_copied(run: Run, tmp_path: Path, nam
     assert "events import yamcs" in ran.err
     assert not copy.exists()
     with scripted(*asked) as url:
-        refused = launch("--data", copy, "--port", 0, *names, "--mirror-of", url)
-        said, complaints = refused.communicate(timeout=WAIT_S)
-    assert (refused.returncode, said) == (1, "")
+        status, said, complaints = ended("--data", copy, "--port", 0, *names, "--mirror-of", url)
+    assert (status, said) == (1, "")
     assert "is it an archive of this project?" in complaints
     assert not copy.exists()
 
@@ -354,9 +353,9 @@ def test_before_the_source_answers_nothing_is_made(data: Path, tmp_path: Path) -
     copy = tmp_path / "copy"
     with at_hand(data) as served:
         port = served.port  # free again in a moment
-    refused = launch("--data", copy, "--port", 0, "--instance", "sim", "--mirror-of", served.url)
-    said, complaints = refused.communicate(timeout=WAIT_S)
-    assert (refused.returncode, said) == (1, "")
+    options = ("--data", copy, "--port", 0, "--instance", "sim", "--mirror-of", served.url)
+    status, said, complaints = ended(*options)
+    assert (status, said) == (1, "")
     assert f"no answer from {served.url}" in complaints
     assert not copy.exists()
     with mirroring(served.url, copy) as process:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.cli.terminal import Terminal
 from yamcs_archive import Archive, Event
 from yamcs_archive.cli.progress import Noted, Progress, amount, duration, pace
@@ -105,8 +105,8 @@ def test_ctrl_c_ends_a_backup_with_one_line_about_what_is_done(
 def test_a_pipe_gets_nothing_but_the_line_after_ctrl_c(wide: Path, tmp_path: Path) -> None:
     copies = tmp_path / "copies"
     backup = ["-m", "yamcs_archive", "backup", "--data", wide, "--rate", 200_000, copies]
-    with subprocess.Popen(
-        [sys.executable, *map(str, backup)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    with stopping(
+        subprocess.Popen([sys.executable, *map(str, backup)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     ) as process:
         while not list(tmp_path.glob("copies/.*")):
             assert process.poll() is None
@@ -152,8 +152,10 @@ INTERRUPTED = "yamcs-archive: interrupted: sim: 7 of 4,000 events, 0%; nothing w
 
 
 def test_an_interrupt_of_the_command_alone_ends_the_process_that_verifies_too(data: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(VERIFY), data], stderr=subprocess.PIPE, text=True
+    with stopping(
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(VERIFY), data], stderr=subprocess.PIPE, text=True
+        )
     ) as process:
         assert process.stderr is not None
         child = int(process.stderr.readline())

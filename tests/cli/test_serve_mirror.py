@@ -15,7 +15,7 @@ from tests.child import ROOT
 from tests.cli.conftest import Run
 from tests.cli.test_mirror import told
 from tests.server.at_hand import at_hand
-from tests.server.serving import PATH, WAIT_S, Served, launch, post, serving
+from tests.server.serving import PATH, WAIT_S, Served, ended, post, serving
 from yamcs_archive import Archive, Event
 
 
@@ -30,9 +30,9 @@ def asked(connection: HTTPConnection, target: str) -> Any:
 def test_a_slip_in_the_name_of_a_served_copy_ends_the_start(run: Run, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     with at_hand(data) as served:
-        refused = launch("--data", copy, "--port", 0, "--instance", "smi", "--mirror-of", served.url)
-        out, err = refused.communicate(timeout=WAIT_S)
-        assert (refused.returncode, out) == (1, "")
+        options = ("--data", copy, "--port", 0, "--instance", "smi", "--mirror-of", served.url)
+        status, out, err = ended(*options)
+        assert (status, out) == (1, "")
         assert f"instance 'smi': is not one of those at {served.url}: sim" in err
     assert run("instances", "list", "--data", copy).out == ""
 
@@ -106,7 +106,6 @@ def test_events_of_its_own_are_not_served_as_a_copy(data: Path, tmp_path: Path) 
     with Archive.open(copy) as archive:
         archive.instance("sim", create=True).append(Event("of its own"))
     with at_hand(data) as served:
-        refused = launch("--data", copy, "--port", 0, "--mirror-of", served.url)
-        said, complaints = refused.communicate(timeout=WAIT_S)
-    assert (refused.returncode, said) == (1, "")
+        status, said, complaints = ended("--data", copy, "--port", 0, "--mirror-of", served.url)
+    assert (status, said) == (1, "")
     assert "events of its own" in complaints

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
 from tests.cli.conftest import Run
 from tests.http.feeds import waitress_server
 from yamcs_archive import Archive, Event
@@ -200,18 +200,17 @@ def test_a_served_copy_follows_as_the_user(front: Front, tmp_path: Path) -> None
         ((), "give --user NAME"),
         (("--user", "ada"), "sim: 20 events taken over"),
     ):
-        with subprocess.Popen(
-            [sys.executable, "-m", "yamcs_archive", *arguments, *user],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        with stopping(
+            subprocess.Popen(
+                [sys.executable, "-m", "yamcs_archive", *arguments, *user],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         ) as process:
-            try:
-                assert process.stderr is not None
-                assert expected in process.stderr.readline()
-            finally:
-                process.kill()
+            assert process.stderr is not None
+            assert expected in process.stderr.readline()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +258,7 @@ def _child(arguments: list[str], stdin: int) -> subprocess.Popen[str]:
 
 def test_without_a_password_a_terminal_is_asked_and_without_one_it_is_refused(front: Front) -> None:
     arguments = ["instances", "list", "--url", front.url, "--user", "ada"]
-    with _child(arguments, subprocess.DEVNULL) as process:
+    with stopping(_child(arguments, subprocess.DEVNULL)) as process:
         out, err = process.communicate(timeout=WAIT_S)
     assert (process.returncode, out) == (2, "")
     assert err == (
@@ -267,7 +266,7 @@ def test_without_a_password_a_terminal_is_asked_and_without_one_it_is_refused(fr
     )
     ours, theirs = pty.openpty()
     try:
-        with _child(arguments, theirs) as process:
+        with stopping(_child(arguments, theirs)) as process:
             try:
                 assert process.stderr is not None
                 prompt = f"Password of ada at {front.url}: "

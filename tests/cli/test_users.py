@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.child import WAIT_S
+from tests.child import WAIT_S, stopping
 from tests.cli.conftest import Run
 from tests.http.users import basic
 from tests.server.serving import launch_anew, serving
@@ -104,8 +104,8 @@ def test_a_password_from_the_standard_input(
 def test_a_password_is_asked_for_twice_at_a_terminal_and_not_shown(path: Path) -> None:
     above, below = pty.openpty()
     command = [sys.executable, "-m", "yamcs_archive", "users", "add", "--users", str(path), "ada"]
-    with subprocess.Popen(
-        command, stdin=below, stdout=below, stderr=below, start_new_session=True
+    with stopping(
+        subprocess.Popen(command, stdin=below, stdout=below, stderr=below, start_new_session=True)
     ) as process:
         os.close(below)
         said = b""

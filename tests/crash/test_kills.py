@@ -35,7 +35,7 @@ from benchmarks.crash.offers import (
 from benchmarks.crash.operations import AFTER_A_START, OPERATIONS
 from benchmarks.crash.worker import Book, Worker
 from benchmarks.pieces import Piece, State
-from tests.child import ROOT
+from tests.child import ROOT, stopping
 from yamcs_archive import Event, Instance
 
 WAIT_S = 240
@@ -345,7 +345,9 @@ def test_an_interrupted_run_keeps_what_is_done_and_ends_its_forks(tmp_path: Path
         "2",
     ]
     files: list[str | Path] = ["--state", tmp_path / "state.json", "--scratch", tmp_path]
-    with subprocess.Popen([*command, *files], cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+    with stopping(
+        subprocess.Popen([*command, *files], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    ) as running:
         wait_until_s = time.monotonic() + WAIT_S
         while not list(tmp_path.glob("lab-*/piece-*/archive-0")):
             assert time.monotonic() < wait_until_s

@@ -42,6 +42,13 @@ def launch_anew(*arguments: object, **variables: str) -> subprocess.Popen[str]:
     return child.command_anew("serve", *arguments, environment=_environment(variables))
 
 
+def ended(*arguments: object, start: Start = launch, **variables: str) -> tuple[int, str, str]:
+    """Start the command, which is to end by itself; return its exit status, its stdout and its stderr."""
+    with child.stopping(start(*arguments, **variables)) as process:
+        out, complaints = process.communicate(timeout=WAIT_S)
+        return process.wait(), out, complaints
+
+
 class Served:
     """A running server: its process, its start-up line and its port."""
 

@@ -18,7 +18,7 @@ import pytest
 import websocket
 
 from tests.child import ROOT, WAIT_S, run_bare
-from tests.server.serving import PATH, Load, launch, launch_anew, post, serving
+from tests.server.serving import PATH, Load, ended, launch_anew, post, serving
 
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 
@@ -162,9 +162,9 @@ def test_the_signal_does_nothing_without_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [".", "absent/log"])
 def test_a_log_file_that_cannot_be_opened_ends_the_start_in_one_line(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    refused = launch("--data", tmp_path / "new", "--instance", "sim", "--port", 0, "--log-file", path)
-    out, text = refused.communicate(timeout=WAIT_S)
-    assert (refused.returncode, out) == (1, "")
+    options = ("--data", tmp_path / "new", "--instance", "sim", "--port", 0, "--log-file", path)
+    status, out, text = ended(*options)
+    assert (status, out) == (1, "")
     assert text.startswith(f"yamcs-archive: {path.absolute()}: ")
     assert text.count("\n") == 1
     assert not (tmp_path / "new").exists()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.server.serving import PATH, WAIT_S, Load, Served, launch, launch_anew, post, serving
+from tests.server.serving import PATH, WAIT_S, Load, Served, ended, launch_anew, post, serving
 from yamcs_archive import Archive, Event
 from yamcs_archive.errors import LockedError
 from yamcs_archive.http.limits import BATCHES_MAX, QUICK_BODY_BYTES_MAX
@@ -39,9 +39,8 @@ def stored(directory: Path) -> set[str]:
 
 def refused(*arguments: object, status: int = 1) -> str:
     """Run a ``serve`` that must not start, and return its error, of one line."""
-    process = launch(*arguments)
-    printed, complaints = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, printed) == (status, "")
+    ended_with, printed, complaints = ended(*arguments)
+    assert (ended_with, printed) == (status, "")
     assert complaints.startswith("yamcs-archive: ")
     assert complaints.count("\n") == 1, complaints
     return complaints

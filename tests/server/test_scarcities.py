@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from tests.child import WAIT_S
+from tests.child import WAIT_S, stopping
 from tests.server.serving import PATH, Served
 from yamcs_archive.http.errors import error_reply
 from yamcs_archive.http.limits import DESCRIPTORS_LEFT_MIN
@@ -63,7 +63,9 @@ def post(connection: HTTPConnection) -> int:
 def readers_taken(directory: Path) -> Iterator[None]:
     [generation] = (directory / "sim").glob("gen-*")
     command = [sys.executable, "-c", FILL_READERS, str(generation)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with stopping(
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    ) as child:
         assert child.stdout is not None
         assert int(child.stdout.readline()) > READERS_MAX // 2
         yield

@@ -18,7 +18,7 @@ import pytest
 from tests.child import ROOT
 from tests.clients.test_subscription import Subscribed
 from tests.server.certificates import Authority
-from tests.server.serving import WAIT_S, Served, launch, serving
+from tests.server.serving import WAIT_S, Served, ended, serving
 from yamcs_archive.errors import InvalidInputError
 from yamcs_archive.server.settings import Settings
 from yamcs_archive.server.tls import TlsFiles
@@ -151,9 +151,8 @@ def test_a_bad_file_ends_the_start_with_one_line_and_nothing_is_made(
     tmp_path: Path, authority: Authority, files: TlsFiles
 ) -> None:
     given = options(replace(files, key=authority.issue("other").key))
-    process = launch("--data", tmp_path / "a", "--instance", "sim", "--port", 0, *given)
-    printed, complaints = process.communicate(timeout=WAIT_S)
-    assert (process.returncode, printed) == (1, "")
+    status, printed, complaints = ended("--data", tmp_path / "a", "--instance", "sim", "--port", 0, *given)
+    assert (status, printed) == (1, "")
     assert complaints.startswith("yamcs-archive: ")
     assert complaints.count("\n") == 1
     assert "is not the key of the first certificate" in complaints

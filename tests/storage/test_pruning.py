@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.child import run, run_in_fork
+from tests.child import run, run_in_fork, stopping
 from tests.conftest import check_sound
 from tests.storage.test_checkpoints import SMALL, entries
 from yamcs_archive import Archive, Event, EventKey, Instance, Options, Severity
@@ -654,12 +654,12 @@ def test_another_process_sees_the_horizon_at_once(tmp_path: Path) -> None:
         """
         from tests.child import start  # noqa: PLC0415
 
-        child = start(code, tmp_path / "a")
-        assert child.stdout is not None
-        assert child.stdin is not None
-        assert child.stdout.readline() == "60\n"
-        archive.instance("sim").prune(before=300)
-        printed, complaints = child.communicate("\n", timeout=60)
+        with stopping(start(code, tmp_path / "a")) as child:
+            assert child.stdout is not None
+            assert child.stdin is not None
+            assert child.stdout.readline() == "60\n"
+            archive.instance("sim").prune(before=300)
+            printed, complaints = child.communicate("\n", timeout=60)
         assert printed.splitlines() == ["30 30 None", "59"], complaints
 
 
