@@ -32,8 +32,8 @@ Indexes = npt.NDArray[np.intp]
 _SEVERITIES = np.array(SEVERITIES, dtype=object)
 _NUMBERS = ("times", "numbers", "received", "commits", "severities")
 _TEXTS = ("sources", "types", "users")
-_PICKED_SHARE = 8
-"""Less than 1 in 8 values of a list are picked one by one, more all at once, by numpy."""
+_PICKED_SHARE = 2
+"""Less than half of the values of a list are picked one by one, more by numpy, which reads all."""
 
 
 def int64s(values: Sequence[int]) -> Int64s:

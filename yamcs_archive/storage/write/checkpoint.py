@@ -26,13 +26,14 @@ from yamcs_archive.storage.failpoints import failpoint
 from yamcs_archive.storage.format.checksum import Pair
 from yamcs_archive.storage.format.commits import CommitRecord, Run
 from yamcs_archive.storage.format.keys import encode_key, in_key_order
-from yamcs_archive.storage.format.log_records import Carried
+from yamcs_archive.storage.format.log_records import Carried, LogRecord, encode_payload
 from yamcs_archive.storage.format.meta import Checkpoint, encode_checkpoint
 from yamcs_archive.storage.format.source_states import SourceState, encode_source
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.write.block_steps import TOGETHER_BYTES, Plan, Step, encoded, put_steps
 from yamcs_archive.storage.write.placement import place
 from yamcs_archive.storage.write.transaction import WriteTransaction
+from yamcs_archive.storage.young.arrivals import memory_of
 from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import YoungView
 
@@ -45,12 +46,27 @@ class KnownBlocks(NamedTuple):
     """Returns the bytes of the block with a first key."""
 
 
+class Left(NamedTuple):
+    """Late events that are left out, and what else the writer would have to find out during its turn."""
+
+    events: Carried
+    payload: bytes
+    """That of the record that carries them."""
+    memory_bytes: int
+
+    @classmethod
+    def of(cls, late: StoredVectors) -> Left:
+        """Return some events, in key order."""
+        carried = Carried(late, late.commits.tolist())
+        return cls(carried, encode_payload(LogRecord(0, (), carried=carried)), memory_of(late))
+
+
 class TableImage(NamedTuple):
     """All that tables put into LMDB, and what is left of them."""
 
     last: int
     """The number of the last record of the tables."""
-    left: Carried | None
+    left: Left | None
     """Events that are not put into blocks: the log must carry them before this is stored."""
     damaged: list[DamagedError]
     """Why some of them cannot be."""
@@ -82,7 +98,7 @@ def made_from(
     sources: dict[str, SourceState] = {}
     requests: dict[bytes, bytes] = {}
     facts: dict[bytes, bytes] = {}
-    left: Carried | None = None
+    left: Left | None = None
     damaged: list[DamagedError] = []
     for table in tables:
         sources.update(table.sources)
@@ -103,8 +119,8 @@ def made_from(
             pause()
         if staying:
             at = sorted(number for part in staying for number in part)
-            late = events.take(at)
-            left = Carried(late, late.commits.tolist())
+            left = Left.of(events.take(at))
+            pause()
         stretches = np.zeros(events.size, np.int64)
         stretches[placed.starts[1:]] = 1
         pause()

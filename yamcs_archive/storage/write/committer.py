@@ -347,11 +347,11 @@ class Committer:
         """Have the log carry what is left of tables."""
         if image.left is None:
             return None
-        record = LogRecord(self._log.sequence + 1, (), carried=image.left)
-        self._log.append(encode_payload(record))
+        record = LogRecord(self._log.sequence + 1, (), carried=image.left.events)
+        self._log.append(image.left.payload)
         self.tables.growing.add(record)
         failpoint("checkpoint-carried")
-        return MemoryTable.of_carried(record.sequence, image.left)
+        return MemoryTable.of_carried(record.sequence, image.left.events, image.left.memory_bytes)
 
     def _drop(self, last: int, carried: MemoryTable | None) -> None:
         """Drop what LMDB has, up to a record."""

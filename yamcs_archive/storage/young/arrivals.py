@@ -236,7 +236,7 @@ def memory_of_one(one: Columns[int]) -> int:
 
 def _texts(column: Sequence[str | None]) -> int:
     """Return the bytes of memory of a column's texts."""
-    if column.count(None) == len(column):
+    if len(column) and column[0] is None and column.count(None) == len(column):
         return 0
     texts = [text for text in column if text is not None]
     joined = "".join(texts)  # in a sixth of the time that the size of each would take

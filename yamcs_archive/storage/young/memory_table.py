@@ -83,17 +83,20 @@ class MemoryTable:
         self._arrivals = Arrivals()
 
     @classmethod
-    def of_carried(cls, number: int, carried: Carried) -> MemoryTable:
-        """Return a table of the events that record ``number`` carries; it has no commits."""
+    def of_carried(cls, number: int, carried: Carried, memory_bytes: int | None = None) -> MemoryTable:
+        """Return a table of the events that record ``number`` carries; it has no commits.
+
+        ``memory_bytes``: the memory that they take, if it is known.
+        """
         table = cls(number)
-        table.add_carried(number, carried)
+        table.add_carried(number, carried, memory_bytes)
         return table
 
-    def add_carried(self, number: int, carried: Carried) -> None:
+    def add_carried(self, number: int, carried: Carried, memory_bytes: int | None = None) -> None:
         """Add the events that record ``number`` carries to those of an earlier one."""
         count, events = self.extent.events, carried.events
         self.begun = number
-        self.size_bytes += memory_of(events)
+        self.size_bytes += memory_of(events) if memory_bytes is None else memory_bytes
         self._add_events(events, carried.commits)
         self.extent = Extent(count + events.size, 0, number)
 
