@@ -27,6 +27,7 @@ from yamcs_archive.storage.format.block import Block, encode_blocks, text_filter
 from yamcs_archive.storage.format.text_filters import (
     BITMAP_BYTES,
     TextFilter,
+    WorkSpace,
     decode_filter,
     excludes,
     trigrams,
@@ -106,9 +107,9 @@ def plainly_hashed(text: bytes) -> set[int]:
     }
 
 
-def bits_of(chunks: list[bytes]) -> set[int]:
+def bits_of(chunks: list[bytes], space: WorkSpace | None = None) -> set[int]:
     found = TextFilter()
-    found.add(chunks)
+    found.add(chunks, space)
     return set(np.flatnonzero(found._bits).tolist())
 
 
@@ -116,11 +117,11 @@ BYTES_OF = st.lists(st.sampled_from([*b'abAB 09"[{@`\x7f\0', 0x80, 0xC2, 0xFF]),
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(BYTES_OF.filter(is_plain), max_size=4), st.integers(1, 12))
-def test_bits_are_those_of_the_definition(chunks: list[bytes], piece: int) -> None:
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(text_filters, "_PIECE_TRIGRAMS", piece)
-        assert bits_of(chunks) == set[int]().union(*map(plainly_hashed, chunks))
+@given(st.lists(st.lists(BYTES_OF.filter(is_plain), max_size=4), min_size=1, max_size=3), st.integers(1, 12))
+def test_bits_are_those_of_the_definition(parts: list[list[bytes]], piece: int) -> None:
+    space = WorkSpace(piece)
+    for chunks in parts:  # one after the other in the same memory
+        assert bits_of(chunks, space) == set[int]().union(*map(plainly_hashed, chunks))
 
 
 PIECE = sizes.value("storage.format.text_filters._PIECE_TRIGRAMS")

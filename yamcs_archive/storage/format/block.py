@@ -41,7 +41,7 @@ from yamcs_archive.storage.format.keys import (
     indexes_in,
     key_order,
 )
-from yamcs_archive.storage.format.text_filters import TextFilter
+from yamcs_archive.storage.format.text_filters import TextFilter, WorkSpace
 from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import ZoneMap, pack_sources
 
@@ -141,8 +141,10 @@ def zone_map_of(events: StoredVectors | Block) -> ZoneMap:
     )
 
 
-def text_filter_of(block: Block) -> TextFilter:
+def text_filter_of(block: Block, space: WorkSpace | None = None) -> TextFilter:
     """Return the text filter of a block; raises DamagedError if its texts cannot be read.
+
+    Many blocks share a ``space``.
 
     >>> from yamcs_archive.columns import Columns
     >>> event = Event("Wheel 3", "AOCS", generation_time=1, seq_number=1, reception_time=1)
@@ -154,7 +156,7 @@ def text_filter_of(block: Block) -> TextFilter:
     """
     found = TextFilter()
     for part in block.parts:
-        found.add(part.texts())
+        found.add(part.texts(), space)
     return found
 
 

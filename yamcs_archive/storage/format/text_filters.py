@@ -39,7 +39,7 @@ sum.
 _HASH_SHIFT = 16
 _BEYOND = 0x80
 """The least byte beyond ASCII."""
-_PIECE_TRIGRAMS = 16_384
+_PIECE_TRIGRAMS = 32_768
 """Trigrams that are hashed together: work space for as many, 20 bytes for each, stays in the cache."""
 _OF_ASCII = re.compile(r"[\0-\x7f]+")
 _FULL_SHARE = 0.75
@@ -69,14 +69,14 @@ class TextFilter:
         """The share of its bits that are set."""
         return float(np.count_nonzero(self._bits)) / _BITS
 
-    def add(self, chunks: Iterable[bytes | bytearray]) -> None:
+    def add(self, chunks: Iterable[bytes | bytearray], space: WorkSpace | None = None) -> None:
         """Add texts, as JSON; a text does not go from one chunk to the next."""
-        rooms = _Rooms(_PIECE_TRIGRAMS)
+        space = WorkSpace() if space is None else space
         for chunk in chunks:
             if not is_plain(chunk):
                 self.anything = True
                 return
-            for found in _hashes(chunk, rooms):
+            for found in _hashes(chunk, space):
                 self._bits[found] = True
 
     def join(self, other: TextFilter) -> None:
@@ -110,19 +110,22 @@ def trigrams(texts: Iterable[str]) -> tuple[int, ...]:
     found: dict[int, None] = {}
     for text in texts:
         for run in _OF_ASCII.findall(text):
-            for hashes in _hashes(msgspec.json.encode(run)[1:-1]):
+            encoded = msgspec.json.encode(run)[1:-1]
+            for hashes in _hashes(encoded, WorkSpace(min(len(encoded), _PIECE_TRIGRAMS))):
                 found.update(dict.fromkeys(hashes.tolist()))
     return tuple(found)
 
 
-class _Rooms:
-    """Work space for the trigrams of one piece of text after the other: new memory costs more than the work.
+class WorkSpace:
+    """Memory for the trigrams of one piece of text after the other, of one block after the other.
 
-    Every array has the same meaning at the same index: the trigram that begins there.
+    New memory for each block would take a quarter as long as the work. Every array has the same meaning at
+    the same index: the trigram that begins there.
     """
 
-    def __init__(self, size: int) -> None:
-        """Take pieces of up to ``size`` trigrams."""
+    def __init__(self, size: int = _PIECE_TRIGRAMS) -> None:
+        """Take pieces of up to ``size`` trigrams, at least one."""
+        self.size = size
         ends = size + _TRIGRAM - 1
         self.lowered = np.empty(ends, np.uint8)
         self.wide = np.empty(ends, np.uint32)
@@ -131,20 +134,17 @@ class _Rooms:
         """Hashes as numpy takes indexes; of another type it would copy them first."""
 
 
-def _hashes(text: bytes | bytearray, rooms: _Rooms | None = None) -> Iterator[Hashes]:
+def _hashes(text: bytes | bytearray, space: WorkSpace) -> Iterator[Hashes]:
     """Yield the hash of each trigram of a text that is of ASCII, by the piece; valid until the next piece."""
     read = np.frombuffer(text, np.uint8)
-    ends = len(read) - _TRIGRAM + 1
-    if rooms is None:
-        rooms = _Rooms(max(0, min(ends, _PIECE_TRIGRAMS)))
-    for start in range(0, ends, _PIECE_TRIGRAMS):
-        yield _hashes_of(read[start : start + _PIECE_TRIGRAMS + _TRIGRAM - 1], rooms)
+    for start in range(0, len(read) - _TRIGRAM + 1, space.size):
+        yield _hashes_of(read[start : start + space.size + _TRIGRAM - 1], space)
 
 
-def _hashes_of(piece: npt.NDArray[np.uint8], rooms: _Rooms) -> Hashes:
+def _hashes_of(piece: npt.NDArray[np.uint8], space: WorkSpace) -> Hashes:
     count = len(piece) - _TRIGRAM + 1
-    lowered, wide = rooms.lowered[: len(piece)], rooms.wide[: len(piece)]
-    sums, products, found = rooms.sums[:count], rooms.products[:count], rooms.found[:count]
+    lowered, wide = space.lowered[: len(piece)], space.wide[: len(piece)]
+    sums, products, found = space.sums[:count], space.products[:count], space.found[:count]
     np.bitwise_or(piece, _CASE_BIT, out=lowered)
     np.copyto(wide, lowered)
     np.multiply(wide[:count], _FACTORS[0], out=sums)

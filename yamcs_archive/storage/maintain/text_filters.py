@@ -2,7 +2,7 @@
 
 1. Whoever puts or deletes a block deletes its text filter and that of its group, in the same transaction. So
    a filter that is there is right, and one that is missing excludes nothing: appending waits for none.
-2. A filter takes about two milliseconds: it has every byte of the block's text. The filter of a group is
+2. A filter takes two milliseconds: it has every byte of the block's text. The filter of a group is
    joined of those of its blocks.
 3. While commits come, the last blocks are left out, which still change.
 4. A damaged filter is deleted once after each opening, and so made anew. A block that cannot be read gets
@@ -19,7 +19,7 @@ from yamcs_archive.errors import DamagedError
 from yamcs_archive.storage.disk.environment import Environment
 from yamcs_archive.storage.disk.lmdb_open import TEXTS
 from yamcs_archive.storage.format.block import Block, checksums_of, text_filter_of
-from yamcs_archive.storage.format.text_filters import TextFilter, decode_filter
+from yamcs_archive.storage.format.text_filters import TextFilter, WorkSpace, decode_filter
 from yamcs_archive.storage.format.zone_maps import BLOCK_LEVEL, GROUP_LEVEL, decode_zone_map
 from yamcs_archive.storage.write.transaction import WriteTransaction
 
@@ -59,6 +59,7 @@ def of_blocks(environment: Environment, left_out: int = 0) -> Iterator[list[Bloc
     if left_out:
         newest = _newest(environment, left_out)
         due = [first for first in due if first not in newest]
+    space = WorkSpace()
     for at in range(0, len(due), _AT_ONCE):
         found = []
         for first in due[at : at + _AT_ONCE]:
@@ -67,7 +68,7 @@ def of_blocks(environment: Environment, left_out: int = 0) -> Iterator[list[Bloc
             if value is not None:  # else it was replaced meanwhile
                 with suppress(DamagedError):
                     block = Block(first, value)
-                    found.append(BlockTexts(first, checksums_of(value), text_filter_of(block)))
+                    found.append(BlockTexts(first, checksums_of(value), text_filter_of(block, space)))
         yield found
 
 
