@@ -247,7 +247,7 @@ class Columns(NamedTuple, Generic[Time_co]):
         >>> [part.size for part in Columns.of([Event("abc") for _ in range(5)]).cut_by_size(10)]
         [3, 2]
         """
-        if not self.has_attached() and sum(map(len, self.message)) <= bytes_max:
+        if len(self.message) == 1 or (not self.has_attached() and sum(map(len, self.message)) <= bytes_max):
             yield self
             return
         start = size_bytes = 0

@@ -14,7 +14,7 @@ from yamcs_archive import Event
 from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.storage.young import arrivals
-from yamcs_archive.storage.young.arrivals import EVENT_BYTES, Arrivals, memory_of, memory_of_one
+from yamcs_archive.storage.young.arrivals import _EVENT_BYTES, Arrivals, memory_of, memory_of_one
 
 _forms = st.sampled_from(["one", "columns", "vectors"])
 
@@ -109,7 +109,7 @@ def test_a_few_vectors_are_searched_as_they_came(parts: int) -> None:
 @pytest.mark.parametrize("text", ["abc", "\xe9", "\u20ac", "\U0001f680", ""])
 def test_memory_is_that_of_the_texts(text: str) -> None:
     event = Event(text, generation_time=0, seq_number=0, reception_time=0)
-    expected = EVENT_BYTES + getsizeof(text)
+    expected = _EVENT_BYTES + getsizeof(text)
     for more, size in (
         ({}, 0),
         ({"type": text}, getsizeof(text)),

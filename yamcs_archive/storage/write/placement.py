@@ -32,7 +32,7 @@ from yamcs_archive.storage.format.zone_maps import ZoneMap
 from yamcs_archive.storage.read.block_index import BlockIndex
 from yamcs_archive.storage.write.block_steps import Found, Plan
 from yamcs_archive.storage.write.transaction import WriteTransaction
-from yamcs_archive.storage.young.arrivals import EVENT_BYTES
+from yamcs_archive.storage.young.arrivals import memory_of
 
 _CHECKPOINTS_LEFT = 8
 """Checkpoints whose late events may be left out together."""
@@ -140,7 +140,10 @@ def _leaving(
     late = [stretch for stretch in stretches if stretch.inside]
     if not late or not left_max:
         return frozenset()
-    sizes = [_memory_of_late(events, stretch) for stretch in late]
+    if memory_of(events) > LATE_BYTES_MAX // 2:
+        sizes = [memory_of(events.cut(each.start, each.start + each.inside)) for each in late]
+    else:  # whatever their sizes are
+        sizes = [0] * len(late)
     total = sum(stretch.inside for stretch in late)
     room = min(left_max, max(left_max // 4, _CHECKPOINTS_LEFT * (total - carried)))
     bytes_max = LATE_BYTES_MAX
@@ -153,11 +156,6 @@ def _leaving(
             break
         leaving.add(stretch.start)
     return leaving
-
-
-def _memory_of_late(events: StoredVectors, stretch: _Stretch) -> int:
-    own = events.cut(stretch.start, stretch.start + stretch.inside)
-    return EVENT_BYTES * own.size + own.text_bytes()
 
 
 def _plans(

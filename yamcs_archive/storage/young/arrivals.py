@@ -23,7 +23,7 @@ from yamcs_archive.event_vectors import StoredVectors, int64s
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.format.keys import Key, Keys
 
-EVENT_BYTES = 250
+_EVENT_BYTES = 250
 """Memory of an event without its texts: its key, references in columns, integers."""
 _SEARCHED_PARTS_MAX = 8
 """Most vectors that are searched one after the other."""
@@ -217,7 +217,7 @@ def memory_of(events: Columns[int] | StoredVectors) -> int:
     else:
         messages, kinds, users = events.message, events.type, events.created_by
         attached = events.extensions, events.extra
-    size = EVENT_BYTES * len(messages) + _texts(messages) + _texts(kinds) + _texts(users)
+    size = _EVENT_BYTES * len(messages) + _texts(messages) + _texts(kinds) + _texts(users)
     if any(attached[0]):
         size += sum(map(getsizeof, attached[0]))
     for more in attached[1]:
@@ -231,7 +231,7 @@ def memory_of_one(one: Columns[int]) -> int:
     if one.created_by[0] is not None or one.extensions[0] or one.extra[0]:
         return memory_of(one)
     kind = one.type[0]
-    return EVENT_BYTES + getsizeof(one.message[0]) + (0 if kind is None else getsizeof(kind))
+    return _EVENT_BYTES + getsizeof(one.message[0]) + (0 if kind is None else getsizeof(kind))
 
 
 def _texts(column: Sequence[str | None]) -> int:
