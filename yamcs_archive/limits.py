@@ -160,7 +160,7 @@ TABLES_BYTES_MAX = 64 << 20
 """Most bytes of memory of the growing memory tables of all instances of a process: beyond it the largest are
 put into blocks."""
 LATE_EVENTS_MAX = 100_000
-"""Most late events that a checkpoint leaves out of blocks: replaying them takes some XX ms. More are put into
+"""Most late events that a checkpoint leaves out of blocks: replaying them takes some 50 ms. More are put into
 the blocks that get the most of them."""
 LATE_BYTES_MAX = 32 << 20
 """Bytes of memory of carried late events beyond which all of them are put into blocks."""
