@@ -19,19 +19,20 @@ from yamcs_archive.errors import *
 names = set(yamcs_archive.__all__) - {"Client", "RemoteInstance"}  # which load protobuf
 globals().update((name, getattr(yamcs_archive, name)) for name in names)
 """
+_COMMAND = "import runpy; runpy.run_module('yamcs_archive', run_name='__main__', alter_sys=True)"
+_LIBRARY = ("yamcs_archive.archive", "yamcs_archive.instance", "yamcs_archive.storage.lmdb_store")
 _COMMAND_LOADS = (
+    *_LIBRARY,
     "yamcs_archive.cli.events_log",
     "yamcs_archive.cli.main",
     "yamcs_archive.cli.mirror",
     "yamcs_archive.cli.serve",
     "yamcs_archive.client",
-    "yamcs_archive.instance",
     "yamcs_archive.server.process",
     "uvicorn.lifespan.on",
     "uvicorn.loops.uvloop",
 )
-_COMMAND = "import runpy; runpy.run_module('yamcs_archive', run_name='__main__', alter_sys=True)"
-_forks = Forks("yamcs_archive.archive", "yamcs_archive.instance", environment=os.environ)
+_forks = Forks(*_LIBRARY, environment=os.environ)
 _commands = Forks(*_COMMAND_LOADS, environment=os.environ)
 atexit.register(_forks.close)
 atexit.register(_commands.close)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import msgspec
 import pytest
@@ -184,7 +185,7 @@ def test_doctor_of_a_server_needs_its_leave_and_knows_its_copies_and_its_clock(
             (MirrorLag("sim", 120.1, True), Level.BAD),
             (MirrorLag("sim", 0.0, False), Level.BAD),
         ]:
-            core.services.observation.mirrors = lambda mirror=mirror: [mirror]  # type: ignore[misc]
+            core.services.observation.mirrors = Mock(return_value=[mirror])
             found = diagnosis_of(feed("POST", "/api/doctor").json())
             assert [one.level for one in found.findings if one.subject == "mirror"] == [level]
         core.services.refusals.note("507 OutOfSpaceException", "no space left")

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -177,7 +178,7 @@ def test_what_waits_too_long_is_a_reason_and_leaves_the_server_ready(
         (MirrorLag("copy", LAG_S_MAX + 1, True), [("mirror-behind", "copy")]),
         (MirrorLag("copy", 0, False), [("mirror-stopped", "copy")]),
     ):
-        core.services.observation.mirrors = lambda lag=lag: [lag]  # type: ignore[misc]
+        core.services.observation.mirrors = Mock(return_value=[lag])
         assert kinds(send("GET", "/readyz")) == found
     core.services.observation.mirrors = lambda: []
     core.services.refusals.note("503 ServiceUnavailableException", "8 streams are under way")
