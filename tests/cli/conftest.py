@@ -28,6 +28,8 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     for name in [name for name in os.environ if name.startswith("YAMCS_ARCHIVE_")]:
         if name != "YAMCS_ARCHIVE_PASSWORD":  # which a fixture may have set
             monkeypatch.delenv(name)
+    # argparse looks for a file with translations for each of its words: half of the time of a short command.
+    monkeypatch.setenv("LANGUAGE", "C")
 
     def run(*arguments: object) -> Ran:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import NamedTuple
 
 import zstandard
@@ -56,6 +57,7 @@ def _trigrams(text: str) -> set[bytes]:
     return {three for three in map(bytes, different) if three.isascii()}
 
 
+@cache
 def _number(three: bytes) -> int:
     """Return the number of a trigram."""
     lowered = (byte | CASE_BIT for byte in three)
