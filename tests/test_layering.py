@@ -33,6 +33,7 @@ __main__
     user_paths, whole_files, times, time_units, scalars, limits, credentials, missing_packages, errors
     fitting, wall_clock, notebook                    <- fitting: long texts, made fit for an event
                                                      <- credentials: of a served archive, and its URL
+    text_bounds                                          <- where texts are in JSON, found by numpy
     signal_safe_numpy                                    <- how event_vectors, storage and wire load numpy
 
 Within storage:
@@ -123,10 +124,11 @@ BELOW = {
     "options": LOWEST,
     "columns": LOWEST | {"event"},
     "event_vectors": NUMPY | {"columns", "event"},
+    "text_bounds": NUMPY,
     "filter": LOWEST | {"event"},
     "printable": set[str](),
-    "pass_report": LOWEST | NUMPY | {"event", "event_vectors", "printable", "results"},
-    "frames": LOWEST | NUMPY | {"arguments", "coercion", "columns", "event", "event_vectors"},
+    "pass_report": LOWEST | NUMPY | {"event", "event_vectors", "printable", "results", "text_bounds"},
+    "frames": LOWEST | NUMPY | {"arguments", "coercion", "columns", "event", "event_vectors", "text_bounds"},
     "access": LOWEST,
     "storage": NUMPY,
     "storage.failpoints": set[str](),
@@ -190,7 +192,7 @@ ONLY_IN = {
         "storage.salvage",
     },
     "zstandard": {"storage.format", "files"},
-    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "files", "frames", "pass_report"},
+    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "files", "frames", "pass_report", "text_bounds"},
     "pyarrow": {"client", "frames", "http", "instance", "wire"},
     "pandas": {"frames"},
     "polars": {"frames"},
@@ -291,6 +293,7 @@ def test_the_picture_has_no_circle() -> None:
         "options",
         "columns",
         "event_vectors",
+        "text_bounds",
         "filter",
         "arguments",
         "frames",

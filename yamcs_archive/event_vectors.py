@@ -154,6 +154,8 @@ class PackedMessages(NamedTuple):
     """The index of each event's message among all of these; None: they are those of the events."""
     escaped: bool
     """Whether anything in the text is escaped."""
+    memory: npt.NDArray[np.uint8] | None = None
+    """The text, and as many bytes after it which mean nothing; None: there are none."""
 
 
 class Vectors(Protocol):

@@ -74,8 +74,7 @@ class BatchMaker:
         self.selection = selection
         self.schema = schema_of(selection)
         self._severities = pa.array(SEVERITY_NAMES, pa.string())
-        self._no_texts = pa.array([], pa.string())
-        self._zeros = np.zeros(0, np.int32)
+        self._no_extensions, self._no_extra = _Empty(self._without_extensions), _Empty(self._without_extra)
         growing = {name: _GrowingDictionary(pa) for name in ("source", "type", "created_by")}
         made: dict[str, Callable[[Vectors], Any] | None] = {
             "time": lambda events: self._times(events.times),
@@ -125,28 +124,43 @@ class BatchMaker:
         levels = events.severities.tobytes().translate(_LEVELS)
         return self._pa.Array.from_buffers(self._pa.int8(), len(levels), [None, self._pa.py_buffer(levels)])
 
-    def _starts_of_none(self, size: int) -> npt.NDArray[np.int32]:
-        """Return the offsets of empty values, which all batches share: that is less memory to fill."""
-        if len(self._zeros) <= size:
-            self._zeros = np.zeros(2 * size + 1, np.int32)
-        return self._zeros[: size + 1]
+    def _without_extensions(self, size: int) -> pyarrow.Array:
+        pa = self._pa
+        starts = pa.py_buffer(np.zeros(size + 1, np.int32))
+        return pa.Array.from_buffers(pa.binary(), size, [None, starts, pa.py_buffer(b"")])
+
+    def _without_extra(self, size: int) -> pyarrow.Array:
+        pa = self._pa
+        starts, nothing = self._fixed(pa.int32(), np.zeros(size + 1, np.int32)), pa.array([], pa.string())
+        return pa.MapArray.from_arrays(starts, nothing, nothing)
 
     def _extensions(self, events: Vectors) -> pyarrow.Array:
         pa, extensions = self._pa, events.extensions
         if extensions is not None:
             return pa.array(extensions, pa.binary())
-        starts = pa.py_buffer(self._starts_of_none(events.size))
-        return pa.Array.from_buffers(pa.binary(), events.size, [None, starts, pa.py_buffer(b"")])
+        return self._no_extensions.of(events.size)
 
     def _extra(self, events: Vectors) -> pyarrow.Array:
         pa, extra = self._pa, events.extra
         if extra is None:
-            starts = self._fixed(pa.int32(), self._starts_of_none(events.size))
-            return pa.MapArray.from_arrays(starts, self._no_texts, self._no_texts)
+            return self._no_extra.of(events.size)
         starts = np.fromiter(accumulate(map(len, extra), initial=0), np.int32, len(extra) + 1)
         names = pa.array(list(chain.from_iterable(extra)), pa.string())
         values = pa.array(list(chain.from_iterable([more.values() for more in extra])), pa.string())
         return pa.MapArray.from_arrays(self._fixed(pa.int32(), starts), names, values)
+
+
+class _Empty:
+    """The column of events that have nothing: batches share it, which is less memory to fill."""
+
+    def __init__(self, make: Callable[[int], Any]) -> None:
+        self._make = make
+        self._known = make(0)
+
+    def of(self, size: int) -> pyarrow.Array:
+        if len(self._known) < size:
+            self._known = self._make(size)
+        return self._known if len(self._known) == size else self._known.slice(0, size)
 
 
 def _concat(arrays: list[Any]) -> pyarrow.Array:
@@ -163,26 +177,39 @@ class _GrowingDictionary(dict[str | None, int]):
         super().__init__({None: 0})
         self._pa = pa
         self._values = pa.array([], pa.string())
+        self._nulls = _Empty(lambda size: pa.nulls(size, pa.int32()))
+        self._known: list[str | None] = []
+        """The table of an earlier column, all of it in here; neighbours often have the same."""
+        self._known_codes: npt.NDArray[np.int32] | None = None
+        """The codes of its values; None: they are the same here."""
 
     def encoded(self, column: DictColumn) -> pyarrow.DictionaryArray:
         """Return a column with the codes of this dictionary, to which its new values are added."""
         pa = self._pa
-        code = list(map(self.get, column.values))
-        if None in code:
-            column = column.used()  # so that the dictionary has no value that no event has
-            self._add(column.values)
-            code = list(map(self.__getitem__, column.values))
         if column.values == [None]:
-            return pa.DictionaryArray.from_arrays(pa.nulls(len(column.codes), pa.int32()), self._values)
+            return pa.DictionaryArray.from_arrays(self._nulls.of(len(column.codes)), self._values, safe=False)
+        if column.values != self._known:
+            column = self._with_known_table(column)
         codes = np.ascontiguousarray(column.codes)
-        if code != list(range(len(code))):
-            codes = np.array(code, np.int32).take(codes)
+        if self._known_codes is not None:
+            codes = self._known_codes.take(codes)
         valid = None
         if None in column.values:
             holds = column.codes != column.values.index(None)
             valid = pa.py_buffer(np.packbits(holds, bitorder="little"))
         indexes = pa.Array.from_buffers(pa.int32(), len(codes), [valid, pa.py_buffer(codes)])
         return pa.DictionaryArray.from_arrays(indexes, self._values, safe=False)
+
+    def _with_known_table(self, column: DictColumn) -> DictColumn:
+        """Return the same column, all of whose values are in here, and remember their codes."""
+        code = list(map(self.get, column.values))
+        if None in code:
+            column = column.used()  # so that the dictionary has no value that no event has
+            self._add(column.values)
+            code = list(map(self.__getitem__, column.values))
+        self._known = column.values
+        self._known_codes = None if code == list(range(len(code))) else np.array(code, np.int32)
+        return column
 
     def _add(self, values: list[str | None]) -> None:
         if len(self) + len(values) > DICTIONARY_MAX + 1:

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event_vectors import Indexes, PackedMessages, Vectors
+from yamcs_archive.text_bounds import text_bounds
 
 PADDING_BYTES = 512
 """Bytes after the last key, so that this many can be read from the beginning of any."""
@@ -119,10 +120,12 @@ class _Spans(NamedTuple):
 
 def _spans(packed: PackedMessages) -> _Spans | None:
     """Return where messages are; None if they are not as many as they should be."""
-    text, size, _, escaped = packed
+    text, size = packed.text, packed.size
+    if not packed.escaped:
+        bounds = text_bounds(text, size)
+        return None if bounds is None else _Spans(bounds[0::2].copy(), bounds[1::2] - bounds[0::2], None)
     is_quote = text == _QUOTE
-    backslashes = np.flatnonzero(text == _BACKSLASH) if escaped else _NONE
-    escapes = _escapes(backslashes)
+    escapes = _escapes(np.flatnonzero(text == _BACKSLASH))
     if len(escapes):
         if escapes[-1] >= len(text):
             return None
@@ -132,7 +135,7 @@ def _spans(packed: PackedMessages) -> _Spans | None:
         return None
     starts = quotes[0::2] + 1
     coded = None
-    if len(escapes) and len(codes := escapes[text[escapes] == _U]):
+    if len(codes := escapes[text[escapes] == _U]):
         coded = np.zeros(size, np.bool_)
         coded[starts.searchsorted(codes, "right") - 1] = True
     return _Spans(starts, quotes[1::2] - starts, coded)
@@ -141,7 +144,7 @@ def _spans(packed: PackedMessages) -> _Spans | None:
 def _escapes(backslashes: Indexes) -> Indexes:
     """Return where an escaped byte is: after an odd number of backslashes."""
     if not len(backslashes):
-        return _NONE
+        return backslashes
     lasts = np.flatnonzero(np.append(backslashes[1:] != backslashes[:-1] + 1, True))
     firsts = np.append(0, lasts[:-1] + 1)
     found: Indexes = backslashes[lasts[(lasts - firsts) % 2 == 0]] + 1
@@ -157,6 +160,3 @@ def _keys(text: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         np.subtract(piece, _ZERO, out=key)  # of what is no digit: more than 9
         np.maximum(key, _DIGITS[: len(key)], out=key)
     return found
-
-
-_NONE: Indexes = np.zeros(0, np.intp)

@@ -168,12 +168,33 @@ class BlockPart:
         )
         return found
 
+    def numbers_at(self, indexes: Indexes) -> Int64s:
+        """Return some of the numbers, whose indexes rise: in less time if they are of one source."""
+        codes = self.sources.codes
+        if "numbers" in vars(self) or not len(indexes) or (codes[indexes] != codes[indexes[0]]).any():
+            return self.numbers[indexes]
+        code = codes[indexes[0]]
+        begin, of_source = np.count_nonzero(codes < code), np.flatnonzero(codes == code)
+        stored = begin + of_source.searchsorted(indexes)
+        stop = int(stored[-1]) + 1
+        numbers = self._from_steps(self.key_frame.first_number, self.key_frame.number_steps, stop)
+        found: Int64s = numbers[stored]
+        return found
+
     @cached_property
     def received(self) -> Int64s:
         """Reception times, microseconds since 1970."""
         with self.reading("columns"):
             found = unpack_integers(self.body_frame.delays, self.count)
         return found if self.body_frame.absolute else self.times + found
+
+    def received_at(self, indexes: Indexes) -> Int64s:
+        """Return some of the reception times; the others are not unpacked."""
+        if "received" in vars(self):
+            return self.received[indexes]
+        with self.reading("columns"):
+            found = unpack_integers(self.body_frame.delays, self.count, indexes)
+        return found if self.body_frame.absolute else self.times[indexes] + found
 
     @cached_property
     def commits(self) -> Int64s:
@@ -282,10 +303,12 @@ class BlockPart:
         stored = self._rest[self._body_bytes :]
         return MessageChunks(stored, body.chunks, body.chunk_messages, self.count, self._start)
 
-    def _from_steps(self, first: int, steps: bytes) -> Int64s:
+    def _from_steps(self, first: int, steps: bytes, stop: int | None = None) -> Int64s:
+        """Return the values up to ``stop``, of which the first and the steps to the others are stored."""
+        size = self.count if stop is None else stop
         with self.reading("columns"):
-            found = np.empty(self.count, np.int64)
-            found[0], found[1:] = first, unpack_integers(steps, self.count - 1)
+            found = np.empty(size, np.int64)
+            found[0], found[1:] = first, unpack_integers(steps, self.count - 1, slice(size - 1))
             return np.cumsum(found, out=found)
 
     def _texts(self, stored: tuple[list[Any], bytes] | None) -> DictColumn:
@@ -293,8 +316,12 @@ class BlockPart:
             return DictColumn([None], np.zeros(self.count, np.int32))
         with self.reading("columns"):
             values, packed = stored
-            small = len(values) <= SMALL_TABLE_MAX
-            codes = np.frombuffer(packed, np.uint8) if small else unpack_integers(packed, self.count)
-            if len(codes) != self.count or not 0 <= int(codes.min()) <= int(codes.max()) < len(values):
+            codes: npt.NDArray[Any]
+            if len(values) <= SMALL_TABLE_MAX:
+                codes, least = np.frombuffer(packed, np.uint8), 0
+            else:
+                codes = unpack_integers(packed, self.count)
+                least = int(codes.min())
+            if len(codes) != self.count or least < 0 or int(codes.max()) >= len(values):
                 raise ValueError("an index does not fit its table")
             return DictColumn(values, codes.astype(np.int32))

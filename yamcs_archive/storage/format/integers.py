@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from yamcs_archive.event_vectors import Int64s, int64s
+from yamcs_archive.event_vectors import Indexes, Int64s, int64s
 
 _INT64 = struct.Struct(">q")
 _WIDTHS = (1, 2, 4, 8)
@@ -49,13 +49,18 @@ def pack_integers(values: Sequence[int] | Int64s) -> bytes:
     return bytes((width | (_DIVIDED if prefix else 0),)) + prefix + planes.tobytes()
 
 
-def unpack_integers(packed: bytes, count: int) -> Int64s:
-    """Return the ``count`` values of a column; ValueError when its bytes are not those of a column.
+def unpack_integers(packed: bytes, count: int, only: Indexes | slice | None = None) -> Int64s:
+    """Return the ``count`` values of a column, or only some; ValueError when its bytes are not those of one.
 
     >>> unpack_integers(pack_integers([1, 300, -1]), 3), unpack_integers(pack_integers([7, 7]), 2)
     (array([  1, 300,  -1]), array([7, 7]))
+    >>> unpack_integers(pack_integers([1, 300, -1]), 3, slice(2))
+    array([  1, 300])
     """
     width, divisor, planes = _planes(packed, count)
+    if only is not None:
+        planes = planes[:, only]
+        count = planes.shape[1]
     if not width:
         return np.full(count, divisor, np.int64)
     column: Int64s

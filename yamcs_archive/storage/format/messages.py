@@ -125,19 +125,21 @@ class MessageChunks:
                 first = np.zeros(len(self._frames), np.intp)
                 first[wanted] = np.arange(len(wanted)) * self._each
                 order = stored - chunks * self._each + first[chunks]
-        # Copied into one array, because joining them as bytes takes as long as decompressing them. A comma
-        # takes the place of the brackets between two chunks.
-        sizes = [self._frames[nth][1] for nth in wanted]
-        text = np.empty(sum(sizes) - len(sizes) + 1, np.uint8)
+        # One after the other into one array, because joining them as bytes takes as long as decompressing
+        # them. A comma takes the place of the brackets between two chunks. Half of the memory is not filled.
+        sizes = [self._frames[nth][1] for nth in wanted.tolist()]
+        text_bytes = sum(sizes) - len(sizes) + 1
+        memory = np.empty(2 * text_bytes, np.uint8)
         at, escaped = 0, False
         for nth, size in zip(wanted.tolist(), sizes, strict=True):
             chunk = self._chunk(nth)
-            text[at : at + size] = np.frombuffer(chunk, np.uint8)
+            memory[at : at + size] = np.frombuffer(chunk, np.uint8)
             if at:
-                text[at] = _COMMA
+                memory[at] = _COMMA
             at += size - 1
             escaped = escaped or b"\\" in chunk
-        return PackedMessages(text, sum(map(self._size, wanted.tolist())), order, escaped)
+        size = sum(map(self._size, wanted.tolist()))
+        return PackedMessages(memory[:text_bytes], size, order, escaped, memory)
 
     def some(self, indexes: Sequence[int]) -> list[str]:
         """Return the messages at ``indexes``; only their chunks are read."""

@@ -39,12 +39,12 @@ class PickedVectors:
     @property
     def numbers(self) -> Int64s:
         """Sequence numbers."""
-        return self._picked(self._part.numbers)
+        return self._part.numbers if self._indexes is None else self._part.numbers_at(self._indexes)
 
     @property
     def received(self) -> Int64s:
         """Reception times, microseconds since 1970."""
-        return self._picked(self._part.received)
+        return self._part.received if self._indexes is None else self._part.received_at(self._indexes)
 
     @property
     def commits(self) -> Int64s:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from yamcs_archive.errors import DamagedError
 from yamcs_archive.event import SEVERITIES, Event, EventKey, Severity
-from yamcs_archive.event_vectors import StoredVectors, Vectors
+from yamcs_archive.event_vectors import DictColumn, Indexes, StoredVectors, Vectors
 from yamcs_archive.filter.compiled import Filter
 from yamcs_archive.limits import BATCH_EVENTS_MAX
 from yamcs_archive.storage.disk.environment import Environment
@@ -272,7 +272,7 @@ def _young_vectors(young: YoungEvents, query: Query) -> StoredVectors:
     found = young.vectors()
     holds: npt.NDArray[np.bool_] = np.ones(found.size, np.bool_)
     if query.min_severity is not None:
-        holds &= _one_of(found.severities, _codes_from(query.min_severity), len(SEVERITIES))
+        holds &= found.severities >= _least_code(query.min_severity)
     if query.text is not None:
         holds &= np.array([query.text in message.casefold() for message in found.messages], np.bool_)
     if not holds.all():
@@ -330,18 +330,23 @@ def matching_indexes(slice_: Slice, query: Query, matcher: TextMatcher | None) -
 def _of_keys(block: Block, within: range, query: Query) -> list[int]:
     """Return the indexes at which a block's key columns are as a query wants them."""
     cut = slice(within.start, within.stop)
-    holds: Any = True
+    indexes: Indexes | None = None
     if query.sources is not None:
-        values, codes = block.sources.values, block.sources.codes[cut]
-        if len(query.sources) <= _COMPARED_MAX:
-            wanted = [values.index(source) for source in query.sources if source in values]
-            holds = _one_of(codes, wanted, len(values))
-        else:
-            holds = names_among(values, query.sources)[codes]
+        indexes = np.flatnonzero(_from_any(block.sources, cut, query.sources)) + within.start
     if query.min_severity is not None:
-        holds &= _one_of(block.severities[cut], _codes_from(query.min_severity), len(SEVERITIES))
-    found: list[int] = (np.flatnonzero(holds) + within.start).tolist()
-    return found
+        # Few events are from a wanted source, as a rule; so only these are looked at.
+        severities = block.severities[cut] if indexes is None else block.severities[indexes]
+        holds = np.flatnonzero(severities >= _least_code(query.min_severity))
+        indexes = holds + within.start if indexes is None else indexes[holds]
+    return [] if indexes is None else indexes.tolist()
+
+
+def _from_any(column: DictColumn, cut: slice, sources: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """Return which events of a part of a block are from one of some sources."""
+    values, codes = column.values, column.codes[cut]
+    if len(sources) > _COMPARED_MAX:
+        return names_among(values, sources)[codes]
+    return _one_of(codes, [values.index(source) for source in sources if source in values], len(values))
 
 
 def names_among(table: Sequence[str], wanted: frozenset[str]) -> npt.NDArray[np.bool_]:
@@ -354,8 +359,13 @@ def names_among(table: Sequence[str], wanted: frozenset[str]) -> npt.NDArray[np.
 
 
 @cache
-def _codes_from(least: Severity) -> Sequence[int]:
-    return [code for code, severity in enumerate(SEVERITIES) if severity >= least]
+def _least_code(least: Severity) -> int:
+    """Return the least code of the severities from one on; the greater codes are theirs, too.
+
+    >>> [severity.name for severity in SEVERITIES[_least_code(Severity.ERROR) :]]
+    ['SEVERE', 'ERROR']
+    """
+    return next(code for code, severity in enumerate(SEVERITIES) if severity >= least)
 
 
 def _one_of(codes: npt.NDArray[Any], wanted: Sequence[int], count: int) -> npt.NDArray[np.bool_]:
