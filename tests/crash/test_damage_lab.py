@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,30 +10,14 @@ import pytest
 from benchmarks.damage import log, pages, specimen, values
 from benchmarks.damage.probes import Whole
 from benchmarks.pieces import Piece
-from tests.child import ROOT
+from tests.crash.labs import lab
 from yamcs_archive.storage.disk.lmdb_pages import PageFile
 from yamcs_archive.storage.format.log_segments import decode_header, frame, records_from
-
-WAIT_S = 280
-
-
-def lab(*arguments: object) -> str:
-    """Run the lab as a user does; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.damage", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def test_a_few_flips_are_found_and_never_served(tmp_path: Path) -> None:
     some = ("--from-bit", 11_000, "--bits", 11_030, "--pages", 20, "--file", 5, "--sqlite", 10)
-    printed = lab(*some, "--from-log", 40, "--log", 60, "--at-once", 1, "--scratch", tmp_path)
+    printed = lab("damage", *some, "--from-log", 40, "--log", 60, "--at-once", 1, "--scratch", tmp_path)
     assert "5 seeds, 0 faults" in printed
     assert "by verify 30" in printed
     assert "damage of the log was told: by reading 20, by verify 20" in printed
@@ -53,7 +35,7 @@ def test_a_few_flips_are_found_and_never_served(tmp_path: Path) -> None:
     ids=["values", "pages", "log"],
 )
 def test_many_flips_are_found_and_never_served(flips: tuple[object, ...], tmp_path: Path) -> None:
-    assert "0 faults" in lab(*flips, "--seed", 77, "--scratch", tmp_path)
+    assert "0 faults" in lab("damage", *flips, "--seed", 77, "--scratch", tmp_path)
 
 
 @pytest.fixture(scope="module")

@@ -36,26 +36,13 @@ from benchmarks.crash.operations import AFTER_A_START, OPERATIONS
 from benchmarks.crash.worker import Book, Worker
 from benchmarks.pieces import Piece, State
 from tests.child import ROOT, stopping
+from tests.crash.labs import lab
 from yamcs_archive import Event, Instance
 
 WAIT_S = 240
 US = 1_000_000
 HORIZON = 1_700 * US + 2
 """Two of the five events that were told are before it."""
-
-
-def lab(*arguments: object) -> str:
-    """Run the lab as a user does; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.crash", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def counted(printed: str, group: str) -> dict[str, int]:
@@ -66,7 +53,7 @@ def counted(printed: str, group: str) -> dict[str, int]:
 
 
 def test_an_archive_that_is_killed_again_and_again_keeps_its_promises(tmp_path: Path) -> None:
-    printed = lab("--cycles", 12, "--served", 3, "--seed", 3, "--scratch", tmp_path)
+    printed = lab("crash", "--cycles", 12, "--served", 3, "--seed", 3, "--scratch", tmp_path)
     assert counted(printed, "all").items() >= {"cycles in process": 9, "cycles of a server": 3}.items()
     assert sum(counted(printed, "killed").values()) == 12
     assert not any(tmp_path.iterdir())
@@ -74,7 +61,7 @@ def test_an_archive_that_is_killed_again_and_again_keeps_its_promises(tmp_path: 
 
 @pytest.mark.long
 def test_kills_at_length(tmp_path: Path) -> None:
-    printed = lab("--cycles", 240, "--served", 40, "--seed", 500, "--scratch", tmp_path)
+    printed = lab("crash", "--cycles", 240, "--served", 40, "--seed", 500, "--scratch", tmp_path)
     killed = counted(printed, "killed")
     assert sum(killed.values()) == 240
     assert killed.keys() >= {"work", "opening"}

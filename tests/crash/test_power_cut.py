@@ -22,7 +22,7 @@ from benchmarks.power_cut.medium import File, Medium, UnknownActionError, Write
 from benchmarks.power_cut.recording import MARKS, Entry, entries, record
 from benchmarks.power_cut.replay import Walk, checked, drawn, without_failed
 from benchmarks.power_cut.states import SECTOR, State, choosers
-from tests.child import ROOT
+from tests.crash.labs import lab
 
 WAIT_S = 240
 LOOKS_MAX = 6
@@ -31,23 +31,9 @@ needs_compiler = pytest.mark.skipif(
 )
 
 
-def lab(*arguments: object) -> str:
-    """Run the lab as a user does; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.power_cut", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=WAIT_S,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @needs_compiler
 def test_every_state_after_a_power_cut_has_what_was_acknowledged(tmp_path: Path) -> None:
-    printed = lab("--states", 60, "--seed", 1, "--at-once", 1, "--scratch", tmp_path)
+    printed = lab("power_cut", "--states", 60, "--seed", 1, "--at-once", 1, "--scratch", tmp_path)
     assert "states 60" in printed
     assert set(tmp_path.iterdir()) == set()
 
@@ -55,7 +41,7 @@ def test_every_state_after_a_power_cut_has_what_was_acknowledged(tmp_path: Path)
 @needs_compiler
 @pytest.mark.long
 def test_many_states_after_power_cuts_have_what_was_acknowledged(tmp_path: Path) -> None:
-    printed = lab("--states", 600, "--seed", 1000, "--scratch", tmp_path)
+    printed = lab("power_cut", "--states", 600, "--seed", 1000, "--scratch", tmp_path)
     kinds = dict(re.findall(r"([a-z][a-z0-9 ]+?) (\d+)(?:, |$)", printed.splitlines()[-1].partition(": ")[2]))
     assert sum(map(int, kinds.values())) == 600
     assert {"all lost", "all kept", "in order", "reordered", "torn at 512", "torn at 4096"} <= kinds.keys()
