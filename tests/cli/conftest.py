@@ -1,12 +1,13 @@
 """Runs the command line in this process, without the environment variables of the user who runs the tests."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.cli.terminal import close_all
 from yamcs_archive import Archive
 from yamcs_archive.cli.main import main
 
@@ -21,6 +22,13 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+
+
+@pytest.fixture(autouse=True)
+def _terminals() -> Iterator[None]:
+    """Leave no program that a test runs in a terminal."""
+    yield
+    close_all()
 
 
 @pytest.fixture

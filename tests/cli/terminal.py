@@ -1,5 +1,7 @@
 """A terminal that runs a program, for tests of what people see."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import pty
@@ -10,7 +12,15 @@ import termios
 import time
 from collections.abc import Callable, Mapping
 
-from tests.child import ROOT, WAIT_S
+from tests.child import ROOT, WAIT_S, stopping
+
+_started: list[Terminal] = []
+
+
+def close_all() -> None:
+    """Close the terminals that were opened, also after a failure: at the end of each test."""
+    while _started:
+        _started.pop().close()
 
 
 class Terminal:
@@ -38,6 +48,7 @@ class Terminal:
         )
         os.close(theirs)
         self.sent = ""
+        _started.append(self)
 
     def read(self, until: Callable[[str], object]) -> None:
         give_up = time.monotonic() + WAIT_S
@@ -63,9 +74,13 @@ class Terminal:
         """Read to the end, and return the exit status."""
         while self._read():
             pass
-        os.close(self._ours)
         self.process.communicate(timeout=WAIT_S)
         return self.process.returncode
+
+    def close(self) -> None:
+        """Kill the program if it still runs, and leave the terminal."""
+        with stopping(self.process):
+            os.close(self._ours)
 
     @property
     def shown(self) -> list[str]:
