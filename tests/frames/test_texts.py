@@ -16,7 +16,7 @@ from yamcs_archive.frames.texts import gathered, message_array
 from yamcs_archive.storage.format.block import Block, encode_blocks
 from yamcs_archive.storage.format.keys import in_key_order
 from yamcs_archive.storage.format.messages import MessageChunks
-from yamcs_archive.storage.read.picked_vectors import PickedVectors
+from yamcs_archive.storage.read.picked_vectors import picked_vectors
 from yamcs_archive.storage.write.validation import prepare
 
 PLAIN = st.characters(codec="utf-8", exclude_categories=["Cc"], exclude_characters='"\\')
@@ -42,8 +42,8 @@ def test_messages_of_a_block_are_those_of_its_events(events: list[Event], data: 
     stored = in_key_order(StoredVectors.of(prepare(unique, int), commit=1))
     [made] = encode_blocks([stored])
     wanted = sorted(data.draw(st.sets(st.integers(0, len(unique) - 1), min_size=1)))
-    whole = PickedVectors(Block(made.key, made.value), None)
-    some = PickedVectors(Block(made.key, made.value), wanted)
+    whole = picked_vectors(Block(made.key, made.value), None)
+    some = picked_vectors(Block(made.key, made.value), wanted)
     assert message_array(whole).to_pylist() == stored.messages
     assert message_array(some).to_pylist() == [stored.messages[at] for at in wanted]
     assert some.messages == [stored.messages[at] for at in wanted]
@@ -100,7 +100,7 @@ def test_messages_of_several_chunks(wanted: list[int], kinds: int) -> None:
         for n in range(2500)
     ]
     [made] = encode_blocks([StoredVectors.of(prepare(events, int), commit=1)])
-    some = PickedVectors(Block(made.key, made.value), wanted)
+    some = picked_vectors(Block(made.key, made.value), wanted)
     assert message_array(some).to_pylist() == [f"m{n}" for n in wanted]
     assert (some.packed_messages is None) == (len(wanted) < 8)
 
@@ -116,5 +116,5 @@ def test_only_the_chunks_of_wanted_messages_are_read(monkeypatch: pytest.MonkeyP
         return whole(self, nth)
 
     monkeypatch.setattr(MessageChunks, "_chunk", noted)
-    message_array(PickedVectors(Block(made.key, made.value), range(1100, 1200)))
+    message_array(picked_vectors(Block(made.key, made.value), range(1100, 1200)))
     assert read == [1]

@@ -218,11 +218,13 @@ class Block:
         """The key order of the events of both parts, one after the other; None for one part."""
         if len(self.parts) == 1:
             return None
-        times, numbers = (
-            np.concatenate([getattr(part, name) for part in self.parts]) for name in ("times", "numbers")
-        )
-        names = [name for part in self.parts for name in part.sources.decoded()]
-        return key_order(times, lambda at: (names[at], int(numbers[at])))
+        main, late = self.parts
+
+        def rest(at: int) -> tuple[str, int]:
+            part, index = (main, at) if at < main.count else (late, at - main.count)
+            return part.sources.values[part.sources.codes[index]], int(part.numbers[index])
+
+        return key_order(np.concatenate((main.times, late.times)), rest)
 
     times: Int64s = _in_order_of_keys("times")
     """Generation times, microseconds since 1970."""

@@ -199,6 +199,26 @@ class MessageChunks:
         return zip(indexes, texts, strict=True)
 
 
+def joined_messages(main: PackedMessages, late: PackedMessages, order: Indexes) -> PackedMessages:
+    """Return the messages of two parts; ``order`` says where each event's is when one follows the other.
+
+    >>> texts = [np.frombuffer(text, np.uint8) for text in (b'["a","b"]', b'["c"]')]
+    >>> parts = PackedMessages(texts[0], 2, None, False), PackedMessages(texts[1], 1, None, False)
+    >>> found = joined_messages(*parts, np.array([0, 2, 1]))
+    >>> found.text.tobytes(), found.order.tolist()
+    (b'["a","b","c"]', [0, 2, 1])
+    """
+    text_bytes = len(main.text) + len(late.text) - 1
+    memory = np.empty(2 * text_bytes, np.uint8)
+    memory[: len(main.text)] = main.text
+    memory[len(main.text) - 1 : text_bytes] = late.text
+    memory[len(main.text) - 1] = _COMMA
+    orders = [np.arange(part.size) if part.order is None else part.order for part in (main, late)]
+    stored = np.concatenate((orders[0], orders[1] + main.size))
+    size, escaped = main.size + late.size, main.escaped or late.escaped
+    return PackedMessages(memory[:text_bytes], size, stored[order], escaped, memory)
+
+
 def unpack_chunk(chunk: bytes) -> list[str]:
     """Return the messages of a chunk; ValueError for bytes that are none.
 

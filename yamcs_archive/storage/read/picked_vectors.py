@@ -1,35 +1,48 @@
 """Some events of a block as vectors, each of which is decoded when it is first asked for.
 
 1. Whoever needs times and severities only pays for the block's key frame: neither body nor messages are read.
-2. The block has one part; the events of others are in another order than each part's columns.
-3. They are the events that :meth:`Block.take` returns, column by column.
+2. They are the events that :meth:`Block.take` returns, column by column.
+3. Of a block with a late part the columns of both are joined, and then put into the order of keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from yamcs_archive.event_vectors import DictColumn, Int64s, PackedMessages, pick_values
+from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, PackedMessages, Vectors, pick_values
 from yamcs_archive.storage.format.block import Block
+from yamcs_archive.storage.format.block_part_decoder import BlockPart
+from yamcs_archive.storage.format.messages import joined_messages
 
 Number = TypeVar("Number", np.int64, np.uint8)
 _PACKED_MIN = 8
 """Fewer messages are cut out of their chunks one by one."""
 
 
-class PickedVectors:
-    """The events of a block at ``indexes``; None: all of them. DamagedError when a vector is decoded."""
+def picked_vectors(block: Block, indexes: Sequence[int] | None) -> Vectors:
+    """Return the events of a block at ``indexes``; None: all of them.
 
-    def __init__(self, block: Block, indexes: Sequence[int] | None) -> None:
-        [self._part] = block.parts
-        self.held_bytes = block.size_bytes + self._part.frames_bytes
-        self._indexes = None if indexes is None else np.asarray(indexes, np.intp)
-        self.size = block.count if indexes is None else len(indexes)
+    DamagedError also comes when a vector is decoded.
+    """
+    at = None if indexes is None else np.asarray(indexes, np.intp)
+    held_bytes = block.size_bytes + sum(part.frames_bytes for part in block.parts)
+    if len(block.parts) == 1:
+        return PickedVectors(block.parts[0], at, held_bytes)
+    order = np.arange(block.count) if block.order is None else block.order
+    return MergedVectors(block, order if at is None else order[at], held_bytes)
+
+
+class PickedVectors:
+    """The events of a part at ``indexes``, which rise; None: all of them."""
+
+    def __init__(self, part: BlockPart, indexes: Indexes | None, held_bytes: int) -> None:
+        self._part, self._indexes, self.held_bytes = part, indexes, held_bytes
+        self.size = part.count if indexes is None else len(indexes)
 
     @property
     def times(self) -> Int64s:
@@ -83,7 +96,11 @@ class PickedVectors:
     @property
     def packed_messages(self) -> PackedMessages | None:
         """Each event's message, in chunks of the block; None: there are few, which are cheaper as texts."""
-        return None if self.size < _PACKED_MIN else self._part.packed_messages(self._indexes)
+        return None if self.size < _PACKED_MIN else self.packed()
+
+    def packed(self) -> PackedMessages:
+        """Return each event's message, in chunks of the block."""
+        return self._part.packed_messages(self._indexes)
 
     @property
     def extensions(self) -> list[bytes] | None:
@@ -103,3 +120,102 @@ class PickedVectors:
 
     def _picked_values(self, column: list[Any] | None) -> list[Any] | None:
         return column if self._indexes is None or column is None else pick_values(column, self._indexes)
+
+
+class MergedVectors:
+    """Events of a block of two parts: those at ``stored`` where the events of one part follow the other's."""
+
+    def __init__(self, block: Block, stored: Indexes, held_bytes: int) -> None:
+        self.size, self.held_bytes = len(stored), held_bytes
+        main, late = block.parts
+        is_main = stored < main.count
+        self._parts = (
+            PickedVectors(main, stored[is_main], 0),
+            PickedVectors(late, stored[~is_main] - main.count, 0),
+        )
+        self._order = np.empty(self.size, np.intp)
+        """Where each event is among those that are picked of one part, and then of the other."""
+        self._order[is_main] = np.arange(self._parts[0].size)
+        self._order[~is_main] = np.arange(self._parts[0].size, self.size)
+
+    @cached_property
+    def times(self) -> Int64s:
+        """Generation times, microseconds since 1970."""
+        return self._numbers(lambda part: part.times)
+
+    @property
+    def numbers(self) -> Int64s:
+        """Sequence numbers."""
+        return self._numbers(lambda part: part.numbers)
+
+    @property
+    def received(self) -> Int64s:
+        """Reception times, microseconds since 1970."""
+        return self._numbers(lambda part: part.received)
+
+    @property
+    def commits(self) -> Int64s:
+        """The numbers of the commits that stored the events."""
+        return self._numbers(lambda part: part.commits)
+
+    @property
+    def severities(self) -> npt.NDArray[np.uint8]:
+        """Numbers of severities."""
+        return self._numbers(lambda part: part.severities)
+
+    @cached_property
+    def sources(self) -> DictColumn:
+        """Each event's source."""
+        return self._texts(lambda part: part.sources)
+
+    @property
+    def types(self) -> DictColumn:
+        """Each event's type."""
+        return self._texts(lambda part: part.types)
+
+    @property
+    def users(self) -> DictColumn:
+        """The user that created each event."""
+        return self._texts(lambda part: part.users)
+
+    @cached_property
+    def messages(self) -> list[str]:
+        """Each event's message; only the chunks that have them are read."""
+        main, late = self._parts
+        return pick_values([*main.messages, *late.messages], self._order)
+
+    @property
+    def packed_messages(self) -> PackedMessages | None:
+        """Each event's message, in chunks of the block; None: there are few, which are cheaper as texts."""
+        if self.size < _PACKED_MIN:
+            return None
+        main, late = (part.packed() if part.size else None for part in self._parts)
+        if main is None or late is None:
+            return main or late  # in the order of one part, which is that of the events
+        return joined_messages(main, late, self._order)
+
+    @property
+    def extensions(self) -> list[bytes] | None:
+        """Each event's extensions; None: no event of the block has any."""
+        return self._values(lambda part: part.extensions, b"")
+
+    @property
+    def extra(self) -> list[dict[str, str]] | None:
+        """Each event's extra; None: no event of the block has any."""
+        return self._values(lambda part: part.extra, {})
+
+    def _numbers(self, column: Callable[[PickedVectors], npt.NDArray[Number]]) -> npt.NDArray[Number]:
+        found: npt.NDArray[Number] = np.concatenate(list(map(column, self._parts)))[self._order]
+        return found
+
+    def _texts(self, column: Callable[[PickedVectors], DictColumn]) -> DictColumn:
+        found = DictColumn.concat(list(map(column, self._parts)))
+        return found._replace(codes=found.codes[self._order])
+
+    def _values(self, column: Callable[[PickedVectors], list[Any] | None], nothing: Any) -> list[Any] | None:
+        main, late = map(column, self._parts)
+        if main is None and late is None:
+            return None
+        columns = zip((main, late), self._parts, strict=True)
+        both = [value for values, part in columns for value in values or [nothing] * part.size]
+        return pick_values(both, self._order)

@@ -35,7 +35,7 @@ from yamcs_archive.storage.format.text_search import TextMatcher
 from yamcs_archive.storage.format.zone_maps import block_filter
 from yamcs_archive.storage.read.block_cache import BlockCache
 from yamcs_archive.storage.read.few_found import FEW_MAX, FewFound, Opener, Selection
-from yamcs_archive.storage.read.picked_vectors import PickedVectors
+from yamcs_archive.storage.read.picked_vectors import picked_vectors
 from yamcs_archive.storage.read.range_reader import BlockOpener, RangeReader, Slice
 from yamcs_archive.storage.read.skipping_reader import reader_for
 from yamcs_archive.storage.young.views import YoungEvents
@@ -193,12 +193,12 @@ def scan_lazily(
     """
     for slice_, indexes in _slices(environment, query, horizon, events_max):
         block = slice_.block
-        if block is None or not indexes or slice_.young or query.matches is not None or len(block.parts) > 1:
+        if block is None or not indexes or slice_.young or query.matches is not None:
             found = _vectors_of(slice_, indexes, query)
             if found is not None and found.size:
                 yield found
         else:
-            yield PickedVectors(block, None if len(indexes) == block.count else indexes)
+            yield picked_vectors(block, None if len(indexes) == block.count else indexes)
 
 
 def count(environment: Environment, query: Query, horizon: int | None, events_max: int) -> int:
