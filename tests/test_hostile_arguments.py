@@ -96,6 +96,10 @@ def commit_of(event: Any) -> Commit:
     return Commit(0, (event,), "c")
 
 
+def _report_with(name: str) -> Call:
+    return lambda sim, value: sim.report(**{name: value})
+
+
 def event(name: str, value: Any) -> Event:
     fields: dict[str, Any] = {"message": "a", name: value}
     return Event(**fields)
@@ -140,7 +144,7 @@ CALLS: dict[str, Call] = {
     "table cancelled": lambda sim, value: sim.table(cancelled=value),
     "to_parquet": lambda sim, value: sim.table().to_parquet(value),
     **{
-        f"report {name}": lambda sim, value, name=name: sim.report(**{name: value})  # type: ignore[misc]
+        f"report {name}": _report_with(name)
         for name in (
             *("start", "stop", "sources", "min_severity", "text", "filter", "new_since", "history_since"),
             *("late_after_s", "top", "progress", "cancelled", "skip_damaged"),

@@ -119,21 +119,26 @@ def test_a_pipe_gets_nothing_but_the_line_after_ctrl_c(wide: Path, tmp_path: Pat
         assert line.startswith("yamcs-archive: interrupted: sim")
 
 
-def test_ctrl_c_ends_the_reading_of_a_stream(data: Path, tmp_path: Path) -> None:
-    for words, begun in (
-        (("events", "import", "-", "--data", tmp_path / "new", "--instance", "sim"), "\r-: "),
-        (("restore", "-", "--data", tmp_path / "restored"), "\rrestore, "),
+@pytest.mark.parametrize(
+    ("words", "begun"),
+    [
+        (("events", "import", "-", "--instance", "sim", "--data"), "\r-: "),
+        (("restore", "-", "--data"), "\rrestore, "),
         (("verify", "-"), "\r-, "),
-    ):
-        terminal = Terminal("-m", "yamcs_archive", *words)
-        if "import" in words:
-            assert terminal.process.stdin is not None
-            line = b'{"message": "a", "source": "S", "time": "1970-01-01T00:00:00Z", "sequenceNumber": %d}\n'
-            terminal.process.stdin.write(b"".join(line % n for n in range(30_000)))
-            terminal.process.stdin.flush()
-        assert interrupt(terminal, lambda sent, begun=begun: begun in sent) == 130, words  # type: ignore[misc]
-        assert [line[:28] for line in terminal.shown] == ["yamcs-archive: interrupted: "]
-    assert not (tmp_path / "restored" / "sim").exists()
+    ],
+    ids=["import", "restore", "verify"],
+)
+def test_ctrl_c_ends_the_reading_of_a_stream(words: tuple[str, ...], begun: str, tmp_path: Path) -> None:
+    into = [tmp_path / "new"] if words[-1] == "--data" else []
+    terminal = Terminal("-m", "yamcs_archive", *words, *into)
+    if "import" in words:
+        assert terminal.process.stdin is not None
+        line = b'{"message": "a", "source": "S", "time": "1970-01-01T00:00:00Z", "sequenceNumber": %d}\n'
+        terminal.process.stdin.write(b"".join(line % n for n in range(30_000)))
+        terminal.process.stdin.flush()
+    assert interrupt(terminal, lambda sent: begun in sent) == 130
+    assert [line[:28] for line in terminal.shown] == ["yamcs-archive: interrupted: "]
+    assert "restore" not in words or not (tmp_path / "new" / "sim").exists()
 
 
 VERIFY = f"""
