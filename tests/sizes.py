@@ -362,7 +362,7 @@ OTHERS = (
     *(f"storage.format.text_filters.{name}" for name in ("BITMAP_BYTES", "_BITS", "_CASE_BIT", "_TRIGRAM")),
     *(f"storage.format.text_filters.{name}" for name in ("_BEYOND", "_HASH_SHIFT")),
     "limits.LATE_BYTES_MAX",
-    "storage.write.placement._CHECKPOINTS_LEFT",
+    *(f"storage.write.placement.{name}" for name in ("_CHECKPOINTS_LEFT", "_EVENT_BYTES")),
     "limits.TABLE_RECORDS_MAX",
     "storage.backup.snapshot._TRIES",
     "storage.disk.log_files._ALLOCATED_STEP_BYTES",

@@ -21,7 +21,6 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write import checkpoint, committer, placement
-from yamcs_archive.storage.young.arrivals import memory_of
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -113,8 +112,7 @@ def test_where_few_are_late_fewer_are_carried(tmp_path: Path, before: int, more:
         whole(sim)
 
 
-LARGE = Event("x" * 1_000, source="L", generation_time=0, seq_number=0, reception_time=0)
-SIZE = memory_of(Columns.of([LARGE]))
+SIZE = placement._EVENT_BYTES + 1_000
 
 
 @pytest.mark.parametrize(("bytes_max", "left"), [(4 * SIZE, 4), (4 * SIZE - 1, 1), (2 * SIZE, 1), (0, 0)])
@@ -124,7 +122,7 @@ def test_late_events_of_much_text_are_not_all_carried(
     monkeypatch.setattr(placement, "LATE_BYTES_MAX", bytes_max)
     small.append_many(events(160))
     for n in range(4):
-        small.append(Event(LARGE.message, source="L", generation_time=160 * n + 1))
+        small.append(Event("x" * 1_000, source="L", generation_time=160 * n + 1))
     checkpointed(small)
     assert entries(small)["young"] == left
     whole(small)

@@ -13,7 +13,8 @@ from array import array
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Sequence
-from itertools import accumulate, groupby
+from itertools import accumulate, compress, groupby
+from operator import not_
 from sys import getsizeof
 from typing import Any, NamedTuple
 
@@ -217,7 +218,10 @@ def memory_of(events: Columns[int] | StoredVectors) -> int:
     else:
         messages, kinds, users = events.message, events.type, events.created_by
         attached = events.extensions, events.extra
-    size = _EVENT_BYTES * len(messages) + _texts(messages) + _texts(kinds) + _texts(users)
+    size = _EVENT_BYTES * len(messages) + _memory_of_texts(messages)
+    for texts in (kinds, users):
+        if not (texts and texts[0] is None and texts.count(None) == len(texts)):
+            size += _memory_of_texts([text for text in texts if text is not None])
     if any(attached[0]):
         size += sum(map(getsizeof, attached[0]))
     for more in attached[1]:
@@ -234,13 +238,13 @@ def memory_of_one(one: Columns[int]) -> int:
     return _EVENT_BYTES + getsizeof(one.message[0]) + (0 if kind is None else getsizeof(kind))
 
 
-def _texts(column: Sequence[str | None]) -> int:
-    """Return the bytes of memory of a column's texts."""
-    if len(column) and column[0] is None and column.count(None) == len(column):
-        return 0
-    texts = [text for text in column if text is not None]
-    joined = "".join(texts)  # in a sixth of the time that the size of each would take
-    return len(joined) + _TEXT_BYTES * len(texts) if joined.isascii() else sum(map(getsizeof, texts))
+def _memory_of_texts(texts: Sequence[str]) -> int:
+    """Return the bytes of memory of some texts, in a fifth of the time of asking for the size of each."""
+    size = _TEXT_BYTES * len(texts) + sum(map(len, texts))
+    are_ascii = list(map(str.isascii, texts))
+    for text in compress(texts, map(not_, are_ascii)) if not all(are_ascii) else ():
+        size += getsizeof(text) - _TEXT_BYTES - len(text)
+    return size
 
 
 def _decoded(events: StoredVectors) -> Columns[int]:
