@@ -92,11 +92,14 @@ class Overtaking:
             if overtaken.any():
                 np.add.at(self._overtaken, pending.rows[overtaken], 1)
                 self._pending[nth] = _Pending._make(column[~overtaken] for column in pending)
-        known = events.commits > 0  # of the others the order is not known
-        overtaken = known & (events.commits > earliest.after_each)
-        np.add.at(self._overtaken, events.rows[overtaken], 1)
-        left = known & ~overtaken
-        self._pending.append(_Pending(events.rows[left], events.times[left], events.commits[left]))
+        if earliest.after_each is None:
+            self._pending.append(_Pending(events.rows, events.times, events.commits))
+        else:
+            known = events.commits > 0  # of the others the order is not known
+            overtaken = known & (events.commits > earliest.after_each)
+            np.add.at(self._overtaken, events.rows[overtaken], 1)
+            left = known & ~overtaken
+            self._pending.append(_Pending(events.rows[left], events.times[left], events.commits[left]))
         while sum(len(part.rows) for part in self._pending[1:]) >= self._pending_max:
             del self._pending[0]
 
@@ -110,27 +113,32 @@ class _Earliest:
 
     def __init__(self, events: Grouped) -> None:
         rows, times, starts = events.rows, events.times, events.starts
-        size = len(rows)
-        counts = (events.received - times >= -AHEAD_US) & (events.commits > 0)
-        # A commit and the number of its group in one value: of all that follow, the least is of this group,
-        # if it has any more.
-        span = int(events.commits.max()) + 2
-        offsets = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, size))) * span
-        values = np.where(counts, events.commits, span - 1) + offsets
-        least = np.append(np.minimum.accumulate(values[::-1])[::-1], _NEVER)
         begins = np.concatenate(([True], (times[1:] != times[:-1]) | (rows[1:] != rows[:-1])))
-        instants = np.append(np.flatnonzero(begins), size)
-        following = instants[np.cumsum(begins)]  # for each event, the first one with a later time
-        self.after_each = self._commits(least[following], offsets, span)
-        """For each event, the earliest commit of the later ones of its source."""
+        instants = np.append(np.flatnonzero(begins), len(rows))
+        counts = (events.received - times >= -AHEAD_US) & (events.commits > 0)
+        self.after_each: Int64s | None = None
+        """For each event, the earliest commit of the later ones of its source; None: none is overtaken."""
+        if counts.all() and _are_in_order(events):
+            # The next one that is later has the earliest commit of all that are.
+            following = instants[instants.searchsorted(starts, "right")]
+            commits = np.append(events.commits, _NEVER)
+            first, later = commits[starts], np.where(following < events.stops, commits[following], _NEVER)
+        else:
+            span = int(events.commits.max()) + 2
+            # A commit and the number of its group in one value: of all that follow, the least is of this
+            # group, if it has any more.
+            offsets = np.repeat(np.arange(len(starts)), events.stops - starts) * span
+            values = np.where(counts, events.commits, span - 1) + offsets
+            least = np.append(np.minimum.accumulate(values[::-1])[::-1], _NEVER)
+            each = instants[np.cumsum(begins)]  # for each event, the first one with a later time
+            self.after_each = self._commits(least[each], offsets, span)
+            first, later = self._commits(least[starts], offsets[starts], span), self.after_each[starts]
+        groups = events.groups
         self._rows_known = int(rows[-1]) + 1
         self._first_times = np.full(self._rows_known, _NEVER)
         self._all = np.full(self._rows_known, _NEVER)
         self._later = np.full(self._rows_known, _NEVER)
-        groups = events.groups
-        self._first_times[groups] = times[starts]
-        self._all[groups] = self._commits(least[starts], offsets[starts], span)
-        self._later[groups] = self.after_each[starts]
+        self._first_times[groups], self._all[groups], self._later[groups] = times[starts], first, later
         self._least = int(self._all.min())
 
     @staticmethod
@@ -148,3 +156,10 @@ class _Earliest:
             is_before = pending.times[some] < self._first_times[rows]
             found[some] = pending.commits[some] > np.where(is_before, self._all[rows], self._later[rows])
         return found
+
+
+def _are_in_order(events: Grouped) -> bool:
+    """Return whether no event of a source was stored before an earlier one."""
+    falls = events.commits[1:] < events.commits[:-1]
+    falls[events.starts[1:] - 1] = False  # from one source to the next
+    return not falls.any()

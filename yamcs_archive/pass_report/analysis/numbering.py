@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,30 @@ COUNTING, SCATTERED = "counting", "scattered"
 MANY_GAPS, MANY_RESTARTS = "too many gaps", "too many restarts"
 _FIRST_NUMBERS = (0, 1, SEQ_NUMBER_MIN)
 _NEVER = TIME_MAX_US + 1
+
+
+class _Bounds(NamedTuple):
+    """Bounds of some events of one source. They are found for all sources at once, not for each."""
+
+    least: int
+    greatest: int
+    earliest: int
+    """The reception time of the one that was received first."""
+    smooth: bool
+    """Numbers are neighbours, with no step of times between them."""
+
+    @classmethod
+    def of(cls, events: Grouped, late_after_us: int) -> Iterator[_Bounds]:
+        """Yield those of each group."""
+        least, greatest, earliest = (
+            extreme.reduceat(column, events.starts).tolist()
+            for extreme, column in (
+                (np.minimum, events.numbers),
+                (np.maximum, events.numbers),
+                (np.minimum, events.received),
+            )
+        )
+        return map(cls, least, greatest, earliest, smooth_groups(events, late_after_us))
 
 
 class _Source:
@@ -53,16 +77,16 @@ class _Source:
         self._previous = 0
         """The number of the last event, in the order of times; at first one from which none falls."""
 
-    def add(self, events: Numbered, *, smooth: bool) -> None:
-        """Add events in the order of times; ``smooth``: numbers are neighbours, with no step between them."""
+    def add(self, events: Numbered, bounds: _Bounds) -> None:
+        """Add events in the order of times."""
         numbers, times, received = events
-        self.least = min(self.least, int(numbers.min()))
-        self.greatest = max(self.greatest, int(numbers.max()))
+        self.least = min(self.least, bounds.least)
+        self.greatest = max(self.greatest, bounds.greatest)
         if self.kind != COUNTING:
             return
-        if smooth and self.runs.add_run(events):
-            self._earliest = min(self._earliest, int(received.min()))
-            self._previous = int(numbers[-1])
+        if bounds.smooth and self.runs.add_run(events):
+            self._earliest = min(self._earliest, bounds.earliest)
+            self._previous = bounds.greatest
             return
         begin = 0
         for at in self._candidates(numbers):
@@ -209,18 +233,18 @@ class Numbering:
 
     def add(self, events: Grouped, names: list[str]) -> None:
         """Add the events of a window; ``names`` are those of all rows."""
-        smooth = smooth_groups(events, self._late_after_us)
-        bounds = zip(
-            events.groups.tolist(), events.starts.tolist(), events.stops.tolist(), smooth, strict=True
+        found = _Bounds.of(events, self._late_after_us)
+        groups = zip(
+            events.groups.tolist(), events.starts.tolist(), events.stops.tolist(), found, strict=True
         )
-        for row, start, stop, is_smooth in bounds:
+        for row, start, stop, bounds in groups:
             source = self._sources.get(row)
             if source is None:
                 source = self._sources[row] = _Source(names[row], self._late_after_us, self._top)
             before = source.runs.count
             cut = slice(start, stop)
             numbered = Numbered(events.numbers[cut], events.times[cut], events.received[cut])
-            source.add(numbered, smooth=is_smooth)
+            source.add(numbered, bounds)
             self._runs += source.runs.count - before
         while self._runs > self._runs_max:
             most = max(self._sources.values(), key=lambda source: source.runs.count)
