@@ -267,7 +267,7 @@ OTHERS = (
     "storage.disk.file_length._HEAD_BYTES",
     "storage.disk.reader_gate._READERS_CHECKED_MIN",
     "storage.format.zone_maps._SEARCHED_BYTES_MAX",
-    "storage.write.committer._SOURCES_CACHED_MAX",
+    "storage.write.source_cache._SOURCES_CACHED_MAX",
     # The pieces in which a salvage reads; tests/storage/test_salvage.py makes them small.
     "storage.salvage.events.WINDOW_BYTES_MAX",
     "storage.salvage.events.WINDOW_EVENTS_MAX",

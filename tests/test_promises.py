@@ -171,7 +171,7 @@ def test_texts_of_replaced_blocks_do_not_accumulate(sim: Instance) -> None:
         sim.append_many(
             [Event("m", type=f"T{n}", generation_time=n, seq_number=n) for n in range(start, start + 5_100)]
         )
-    kept = sim._store._writer._committer._cache._blocks.values()  # type: ignore[attr-defined]  # what it costs shows nowhere
+    kept = sim._store._writer._state.cache._blocks.values()  # type: ignore[attr-defined]  # what it costs shows nowhere
     assert all(len(block.events.types.values) <= block.count for block in kept)
     assert any(block.count < 1_000 for block in kept)
 

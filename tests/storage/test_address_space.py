@@ -38,8 +38,8 @@ def test_a_map_that_cannot_grow_is_as_it_was_and_grows_when_there_is_room(
         """
     import mmap
     from yamcs_archive.storage.disk import environment
-    from yamcs_archive.storage.write import committer
-    committer._TRY_AGAIN_S = 0.0
+    from yamcs_archive.storage.write import checkpointer
+    checkpointer._TRY_AGAIN_S = 0.0
     may_grow = environment.may_grow
     if sys.argv[2] == "False":  # as when another thread takes the room meanwhile: LMDB loses its map then
         environment.may_grow = lambda more_bytes: more_bytes > 4 * MIB or may_grow(more_bytes)

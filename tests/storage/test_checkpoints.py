@@ -20,7 +20,7 @@ from yamcs_archive.storage import failpoints
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
-from yamcs_archive.storage.write import checkpoint, committer, placement
+from yamcs_archive.storage.write import checkpoint, checkpointer, placement
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -518,7 +518,7 @@ def test_where_there_is_no_memory_appends_are_refused_and_go_on_when_there_is_so
             lack("placed")
             return placement.place(*given, **more)
 
-        monkeypatch.setattr(committer, "_TRY_AGAIN_S", 0.0)
+        monkeypatch.setattr(checkpointer, "_TRY_AGAIN_S", 0.0)
         monkeypatch.setattr(checkpoint, "place", placed)
         monkeypatch.setattr(failpoints, "on_point", lack)
         late = Event("U", source="U", generation_time=5, seq_number=0, reception_time=0)

@@ -101,7 +101,7 @@ def test_a_failure_leaves_all_of_a_long_append_with_late_events_or_nothing(
     small.append_many(late_batch(0))
     small.append_many(late_batch(1))
     waiting = small.arrival(small.cursor())
-    small._store._writer._committer._log.roll()  # type: ignore[attr-defined]  # all points are reached
+    small._store._writer._state.log.roll()  # type: ignore[attr-defined]  # all points are reached
     failpoints.on_point = At(point, fault)
     with pytest.raises((fault, OutcomeUnknownError, OutOfSpaceError)):
         small.append_many(late_batch(2))

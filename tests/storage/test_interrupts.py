@@ -23,7 +23,7 @@ from yamcs_archive.errors import (
 )
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
-from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.write import committer, writer_state
 from yamcs_archive.storage.write.writer import Writer
 
 FUNCTIONS = (
@@ -195,7 +195,7 @@ def test_after_an_interrupt_within_a_commit_the_store_is_read_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(committer.Committer, "_note", stop)
+        patch.setattr(writer_state.WriterState, "note", stop)
         patch.setattr(Writer, "_invalidate", stop)
         interrupted(lambda: sim.append(Event("first", source="S")))
     assert sim.append(Event("second", source="S")).event.seq_number == 1

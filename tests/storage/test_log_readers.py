@@ -27,7 +27,7 @@ from yamcs_archive.storage.format.commits import decode_commit
 from yamcs_archive.storage.format.log_records import LogRecord
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
 from yamcs_archive.storage.read.metadata import commit_pairs
-from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.write import checkpointer, writer_state
 from yamcs_archive.storage.young import memory_table, views
 from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import MemoryTables
@@ -233,7 +233,7 @@ def test_events_are_read_while_nobody_knows_whether_a_checkpoint_is_stored(
 
     def act(name: str) -> None:
         if name == "task-after-commit" and broken:
-            monkeypatch.setattr(committer, "CommitLog", refuse)
+            monkeypatch.setattr(writer_state, "CommitLog", refuse)
             raise lmdb.DiskError("No space left on device")
 
     def refuse(_: Path) -> Any:
@@ -319,7 +319,7 @@ def test_while_full_tables_cannot_be_put_nothing_is_appended(
         assert sim.count() == stored
         assert len(messages(sim)) == stored
         monkeypatch.undo()
-        monkeypatch.setattr(committer, "_TRY_AGAIN_S", 0.0)
+        monkeypatch.setattr(checkpointer, "_TRY_AGAIN_S", 0.0)
         sim.append(Event("m", generation_time=1_000))
         assert len(messages(sim)) == stored + 1
 

@@ -9,19 +9,19 @@ import pytest
 from yamcs_archive import Archive, Event, Instance, Options
 from yamcs_archive.event import as_stored
 from yamcs_archive.results import Commit, MirrorState
-from yamcs_archive.storage.write import committer
+from yamcs_archive.storage.write import source_cache
 
 KEPT_MAX = 40
 
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(committer, "_SOURCES_CACHED_MAX", KEPT_MAX)
+    monkeypatch.setattr(source_cache, "_SOURCES_CACHED_MAX", KEPT_MAX)
 
 
 def kept(sim: Instance) -> int:
-    committer = sim._store._writer._committer  # type: ignore[attr-defined]  # nothing else says it
-    return len(committer._sources)
+    sources = sim._store._writer._state.sources  # type: ignore[attr-defined]  # nothing else says it
+    return len(sources.states)
 
 
 def lot(first: int, count: int = 15, message: str = "m") -> list[Event]:

@@ -14,7 +14,7 @@ from tests.storage.test_interrupts import WAIT_S, ends, held_up
 from yamcs_archive import Archive, Event, Instance
 from yamcs_archive.errors import ArchiveError, OutcomeUnknownError, UnavailableError
 from yamcs_archive.storage import failpoints
-from yamcs_archive.storage.write import committer, writer
+from yamcs_archive.storage.write import writer, writer_state
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_a_fault_of_ours_keeps_where_it_was(
         except KeyError as cause:
             raise ZeroDivisionError from cause
 
-    monkeypatch.setattr(committer, "encode_payload", deep_inside)
+    monkeypatch.setattr(writer_state, "encode_payload", deep_inside)
     if crowd:
         with held_up(sim):
             futures = [sim.submit(Event("x")), sim.submit(Event("y"))]

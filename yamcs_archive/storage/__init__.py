@@ -17,10 +17,11 @@ Terms:
 The way of an event:
 
 - In: ``lmdb_store`` hands checked columns to ``write/writer``, which commits all that wait as one group:
-  ``committer`` numbers the events (``outcomes``), finds those that are stored already (``key_lookup``) and
-  writes the others as one record of ``commit_log``. The caller is answered after the sync.
-- To rest: ``maintain/scheduler`` has full tables put into blocks (``checkpoint``, ``placement``), closes
-  groups of zone maps and packs small commit records.
+  ``committer`` has the events numbered (``preparation``, ``outcomes``) and those found that are stored
+  already (``key_lookup``), and writes the others as one record of ``commit_log``. The caller is answered
+  after the sync.
+- To rest: ``maintain/scheduler`` has full tables put into blocks (``checkpoint``, ``placement``, by
+  ``checkpointer``), closes groups of zone maps and packs small commit records.
 - Out: ``read/range_reader`` reads one slice of keys after the other, the young events and the block of each
   in one short snapshot; ``read/query`` merges them and builds the wanted events. ``read/changes`` follows the
   commit records instead.
@@ -39,7 +40,7 @@ The folders are the layers. Each imports only those below it, and :mod:`failpoin
     format/         events <-> bytes; pure
 
 To know most of it, read in this order: format/keys, format/block, format/commits, format/log_records,
-young/memory_table, write/outcomes, write/commit_log, write/committer, write/checkpoint, write/writer,
-read/range_reader, read/query, read/changes, disk/environment, lmdb_store. The bytes are specified in
-``docs/format.md``.
+young/memory_table, write/outcomes, write/preparation, write/commit_log, write/writer_state,
+write/committer, write/checkpoint, write/checkpointer, write/writer, read/range_reader, read/query,
+read/changes, disk/environment, lmdb_store. The bytes are specified in ``docs/format.md``.
 """

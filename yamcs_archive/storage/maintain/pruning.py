@@ -34,7 +34,7 @@ from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.read.metadata import read_meta
 from yamcs_archive.storage.read.pairs import first_pairs
 from yamcs_archive.storage.write.block_steps import Found, Plan, Step, encoded_if_sound, put_steps
-from yamcs_archive.storage.write.committer import HorizonMove
+from yamcs_archive.storage.write.horizon_move import HorizonMove
 from yamcs_archive.storage.write.placement import split_into_blocks
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.writer import Writer

@@ -14,7 +14,8 @@ from itertools import islice
 from yamcs_archive.errors import ArchiveError, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.limits import GROUP_BYTES_MAX
 from yamcs_archive.storage.failpoints import failpoint
-from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver
+from yamcs_archive.storage.write.commit_messages import Batch, CommitFailed, HandOver
+from yamcs_archive.storage.write.committer import Committer
 from yamcs_archive.storage.write.submissions import BlockingResult, Submission, answer, complete, fail
 
 

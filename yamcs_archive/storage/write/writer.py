@@ -32,8 +32,11 @@ from yamcs_archive.storage.format.requests import RequestIds
 from yamcs_archive.storage.format.source_states import SourceState
 from yamcs_archive.storage.interrupts import LOOK_AGAIN_S, Bell, Hold, SafeFuture, Signal
 from yamcs_archive.storage.write.checkpoint import TableImage
-from yamcs_archive.storage.write.committer import Batch, CommitFailed, Committer, HandOver, HorizonMove
+from yamcs_archive.storage.write.checkpointer import Checkpointer
+from yamcs_archive.storage.write.commit_messages import Batch, CommitFailed, HandOver
+from yamcs_archive.storage.write.committer import Committer
 from yamcs_archive.storage.write.group_commit import commit_group, fill_group
+from yamcs_archive.storage.write.horizon_move import HorizonMove, move_horizon
 from yamcs_archive.storage.write.outcomes import Outcome
 from yamcs_archive.storage.write.submissions import (
     BlockingResult,
@@ -49,6 +52,7 @@ from yamcs_archive.storage.write.submissions import (
 )
 from yamcs_archive.storage.write.transaction import WriteTransaction
 from yamcs_archive.storage.write.write_counts import WriteCounts
+from yamcs_archive.storage.write.writer_state import WriterState
 from yamcs_archive.storage.young.memory_table import MemoryTable
 from yamcs_archive.storage.young.views import MemoryTables
 
@@ -70,7 +74,9 @@ class Writer:
     ) -> None:
         """``stored`` is called after each commit that stored something, ``full`` when a memory table is to be
         put into LMDB; both must return at once."""
-        self._committer = Committer(environment, options, stored, full)
+        self._state = WriterState(environment, options, stored)
+        self._checkpointer = Checkpointer(self._state)
+        self._committer = Committer(self._state, self._checkpointer, full)
         self._environment = environment
         self._group_events_max = options.group_events_max
         self._pid = os.getpid()
@@ -79,7 +85,7 @@ class Writer:
         self._tasks: deque[Task] = deque()
         self._closing = False
         self._broken: UnavailableError | None = None  # why the thread ended before close()
-        self._turn: Hold | None = None  # of the thread that commits: it alone uses the committer
+        self._turn: Hold | None = None  # of the thread that commits: it alone commits, and changes the state
         self._planning: Hold | None = None  # of the thread that plans a checkpoint
         self._in_hand: list[Submission] = []  # the group of the writer's thread, until it is answered
         self._ended = False  # True once the writer's thread serves no more tasks
@@ -90,7 +96,7 @@ class Writer:
         try:
             self._thread.start()
         except BaseException:
-            self._committer.close_files()
+            self._state.close_files()
             raise
 
     def submit(
@@ -193,7 +199,7 @@ class Writer:
 
         When ``run`` returns False or raises, nothing is stored, and this returns or raises the same.
         """
-        return self._do(partial(self._committer.run_in_transaction, run))
+        return self._do(partial(self._state.run_in_transaction, run))
 
     def take_over(
         self, commits: Sequence[tuple[int, Columns[int]]], noted: Pair | None, *, exact: bool = True
@@ -211,7 +217,7 @@ class Writer:
         """Let the growing memory table be put into LMDB; return the table to put, or None if nothing is
         young.
         """
-        return self._do(self._committer.freeze)
+        return self._do(self._checkpointer.freeze)
 
     @contextmanager
     def planning(self) -> Iterator[None]:
@@ -228,32 +234,32 @@ class Writer:
 
     def put_table(self, table: MemoryTable, image: TableImage) -> bool:
         """Put the frozen table into LMDB; False if it must be planned anew, or is there already."""
-        return self._do(partial(self._committer.put_table, table, image))
+        return self._do(partial(self._checkpointer.put_table, table, image))
 
     def run_with_everything(self, run: Callable[[WriteTransaction], bool | None]) -> bool:
         """Do what :meth:`run_in_transaction` does, after all that is young was put into LMDB."""
-        return self._do(partial(self._committer.run_with_everything, run))
+        return self._do(partial(self._checkpointer.run_with_everything, run))
 
     def checkpoint_all(self, left_max: int = 0) -> None:
         """Put all young events into LMDB, but for ``left_max`` late ones."""
-        self._do(partial(self._committer.checkpoint_all, left_max))
+        self._do(partial(self._checkpointer.checkpoint_all, left_max))
 
     @property
     def tables(self) -> MemoryTables:
         """The memory tables; for any thread, which must not change them."""
-        return self._committer.tables
+        return self._state.tables
 
     def move_horizon(self, horizon: int, measure: Callable[[int], HorizonMove]) -> None:
         """Move the prune horizon, durably; from then on events before it are expired.
 
         ``measure`` is called with the head while no commit is made.
         """
-        self._do(partial(self._committer.move_horizon, horizon, measure))
+        self._do(partial(move_horizon, self._state, self._checkpointer, horizon, measure))
 
     def run_exclusively(self, run: Callable[[], None]) -> None:
         """Run something between two groups, so that no commit is made meanwhile; wait for it.
 
-        The committer's facts must hold afterwards as before. When ``run`` raises, the environment is opened
+        The writer's facts must hold afterwards as before. When ``run`` raises, the environment is opened
         anew, because it may have been about to change.
         """
         self._do(partial(self._committer.run_exclusively, run))
@@ -306,7 +312,7 @@ class Writer:
     @property
     def head(self) -> int:
         """The number of the newest commit."""
-        return self._committer.head
+        return self._state.head
 
     @property
     def counts(self) -> WriteCounts:
@@ -315,7 +321,7 @@ class Writer:
 
     def unsaved_sources(self) -> dict[str, SourceState]:
         """Return the states whose counts of refused events are ahead of the medium."""
-        return self._committer.unsaved_sources()
+        return self._state.sources.unsaved_states()
 
     def close(self) -> None:
         """Commit what was submitted, then end the thread; idempotent. Call it where no interrupt comes."""
@@ -389,14 +395,14 @@ class Writer:
                 self._work_came.wait(LOOK_AGAIN_S)
                 return
             if group := self._take():
-                commit_group(self._committer, group, self._committer.invalidate)
+                commit_group(self._committer, group, self._state.invalidate)
             self._in_hand = []
         finally:
             mine.end()
 
     def _waits_for_checkpoint(self) -> bool:
         planning = self._planning
-        return planning is not None and self._committer.is_full and planning.held
+        return planning is not None and self._checkpointer.is_full and planning.held
 
     def _take(self) -> list[Submission]:
         """Return the submissions of the next group; those that their callers ended are left out."""
@@ -413,11 +419,11 @@ class Writer:
         try:
             task.future.set_result(task.run())
         except lmdb.Error as error:
-            self._committer.invalidate()
+            self._state.invalidate()
             task.future.set_exception(archive_error(error, self._environment.path))
         except BaseException as error:  # it must reach the caller that waits, not end the thread
             task.future.set_exception(error)
 
     def _invalidate(self) -> BlockingResult[None]:
-        """Have the writer's thread read the committer's facts back."""
-        return self._enter_task(self._committer.invalidate)
+        """Have the writer's thread read the facts back."""
+        return self._enter_task(self._state.invalidate)

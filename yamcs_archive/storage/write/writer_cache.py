@@ -10,9 +10,10 @@ block is put or deleted |
 | ``greatest`` | the greatest key in a block | never: each block that is put may raise it, and nothing lowers
 it |
 
-After a transaction that did not commit, and when the environment is opened anew, everything is dropped. So is
-the other cache of the writer, the committer's source states. The readers have a block cache of their own
-(:mod:`~yamcs_archive.storage.read.block_cache`), because they must also notice commits of another process.
+After a transaction that did not commit, and when the environment is opened anew, everything is dropped. The
+source states are apart (:mod:`~yamcs_archive.storage.write.source_cache`). The readers have a block cache of
+their own (:mod:`~yamcs_archive.storage.read.block_cache`), because they must also notice commits of another
+process.
 """
 
 from __future__ import annotations
