@@ -311,7 +311,8 @@ def test_while_full_tables_cannot_be_put_nothing_is_appended(
             try:
                 sim.append(Event("m", generation_time=n))
                 stored += 1
-            except OutOfSpaceError:
+            except OutOfSpaceError as error:
+                assert error.__cause__ is not error  # whoever walks along the causes comes to an end
                 refused += 1
         assert stored <= 2 * options.table_events_max
         assert refused == 120 - stored

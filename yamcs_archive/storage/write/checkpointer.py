@@ -168,4 +168,6 @@ class Checkpointer:
             else:
                 reason = archive_error(error, path) if isinstance(error, lmdb.Error) else no_memory(path)
             self._no_room = monotonic(), copy(reason)  # without its frames, which hold the image
+            if reason is error:  # an error is never its own cause
+                raise
             raise reason from error
