@@ -311,8 +311,7 @@ def test_while_full_tables_cannot_be_put_nothing_is_appended(
             try:
                 sim.append(Event("m", generation_time=n))
                 stored += 1
-            except OutOfSpaceError as error:
-                assert error.__cause__ is not error  # whoever walks along the causes comes to an end
+            except OutOfSpaceError:
                 refused += 1
         assert stored <= 2 * options.table_events_max
         assert refused == 120 - stored
@@ -323,6 +322,22 @@ def test_while_full_tables_cannot_be_put_nothing_is_appended(
         monkeypatch.setattr(checkpointer, "_TRY_AGAIN_S", 0.0)
         sim.append(Event("m", generation_time=1_000))
         assert len(messages(sim)) == stored + 1
+
+
+def test_an_error_of_a_checkpoint_is_not_its_own_cause(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever walks along the causes of an error comes to an end."""
+
+    def full(*_: object) -> None:
+        raise OutOfSpaceError("file", "full")
+
+    monkeypatch.setattr(checkpointer.Checkpointer, "is_full", True)
+    monkeypatch.setattr(checkpointer.Checkpointer, "checkpoint_all", full)
+    with pytest.raises(OutOfSpaceError) as raised:
+        sim.append(Event("m"))
+    assert raised.value.__cause__ is not raised.value
+    monkeypatch.undo()
 
 
 def test_a_medium_that_is_full_only_within_a_write_is_told_as_full(
