@@ -21,6 +21,7 @@ from yamcs_archive.errors import (
     LockedError,
     UnavailableError,
 )
+from yamcs_archive.storage.disk import environment
 from yamcs_archive.storage.disk.reader_gate import Gate, Reader
 from yamcs_archive.storage.interrupts import Bell, Hold, SafeFuture, Signal, uninterrupted
 from yamcs_archive.storage.write import committer, writer_state
@@ -107,6 +108,23 @@ def test_a_reader_whose_traceback_is_kept_no_longer_counts_as_reading() -> None:
 
     ends(shut)
     assert kept.__traceback__ is not None
+
+
+def test_an_interrupt_while_a_read_begins_is_raised_as_it_is(
+    sim: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    def read() -> None:
+        with environment.LazyRead(sim._store._environment) as lazy:  # type: ignore[attr-defined]  # as a commit does
+            assert lazy.transaction is None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(environment, "Reader", stop)
+        interrupted(read)
+    sim.append(Event("m"))
+    assert sim.count() == 1
 
 
 def test_abandoned_readers_are_forgotten_while_others_read() -> None:

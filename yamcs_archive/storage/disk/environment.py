@@ -68,6 +68,7 @@ class _Read:
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
+        self._reader: Reader | None = None  # an interrupt may come before there is one
 
     def __enter__(self) -> lmdb.Transaction[bytes]:
         return self._begin(sys._getframe(1))
@@ -89,9 +90,16 @@ class _Read:
             raise archive_error(error, path) from error
 
     def _end(self) -> None:
+        if self._reader is None:
+            return
         if self._reader.transaction is not None:
             self._reader.transaction.abort()
         self._environment._leave(self._reader)
+
+    @property
+    def transaction(self) -> lmdb.Transaction[bytes] | None:
+        """The transaction, until it has ended."""
+        return None if self._reader is None else self._reader.transaction
 
 
 class Snapshot(NamedTuple):
@@ -160,7 +168,7 @@ class LazyRead:
             self._environment.check_usable()
             self._read = _Read(self._environment)
             return self._read._begin(self._frame)
-        transaction = self._read._reader.transaction
+        transaction = self._read.transaction
         if transaction is None:
             raise RuntimeError("it has ended")
         return transaction
