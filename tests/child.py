@@ -100,9 +100,11 @@ def _ended(child: subprocess.Popen[str], status: int) -> str:
     return printed
 
 
-def run_in_fork(code: str, *arguments: object, status: int = 0) -> str:
+def run_in_fork(code: str, *arguments: object, status: int = 0, within_s: float = WAIT_S) -> str:
     """Do the same as :func:`run`, in a fork of a process that has loaded the package, to run code often."""
-    ended, printed, complaints = _forks.run(_PRELUDE + textwrap.dedent(code), [*map(str, arguments)])
+    ended, printed, complaints = _forks.run(
+        _PRELUDE + textwrap.dedent(code), [*map(str, arguments)], within_s=within_s
+    )
     assert ended == status, f"exit {ended}: {complaints}"
     return printed
 

@@ -140,11 +140,17 @@ class Forks:
         self._ordering = threading.Lock()
 
     def run(
-        self, code: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+        self,
+        code: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        within_s: float = WAIT_S,
     ) -> tuple[int, str, str]:
         """Run ``code`` to its end; return its exit status, its stdout and its stderr.
 
-        ``environment`` is added to that of all runs. Raises TimeoutError if the run does not end.
+        ``environment`` is added to that of all runs. Raises TimeoutError if the run does not end
+        ``within_s`` seconds.
         """
         whole = {**self._environment, **(environment or {})}
         with TemporaryDirectory(prefix="fork-") as folder:
@@ -152,10 +158,10 @@ class Forks:
             with said[0].open("w") as stdout, said[1].open("w") as stderr:
                 started = self._start(Run(code, [*arguments], whole), stdout.fileno(), stderr.fileno())
             try:
-                status = started.wait(WAIT_S)
+                status = started.wait(within_s)
             except subprocess.TimeoutExpired:
                 started.kill_group()
-                raise TimeoutError(f"no end within {WAIT_S} s: {said[1].read_text()}") from None
+                raise TimeoutError(f"no end within {within_s} s: {said[1].read_text()}") from None
             return status, said[0].read_text("utf-8"), said[1].read_text("utf-8")
 
     def start(self, code: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Forked:
