@@ -86,7 +86,17 @@ LOWEST = {
 }
 NUMPY = {"signal_safe_numpy"}
 MODEL = LOWEST | {
-    *("activity", "coercion", "event", "options", "columns", "event_vectors", "reports", "results")
+    *(
+        "activity",
+        "coercion",
+        "event",
+        "options",
+        "columns",
+        "event_vectors",
+        "joined_vectors",
+        "reports",
+        "results",
+    )
 }
 STORAGE = [
     "storage.failpoints",
@@ -124,11 +134,14 @@ BELOW = {
     "options": LOWEST,
     "columns": LOWEST | {"event"},
     "event_vectors": NUMPY | {"columns", "event"},
+    "joined_vectors": NUMPY | {"event_vectors"},
     "text_bounds": NUMPY,
     "filter": LOWEST | {"event"},
     "printable": set[str](),
     "pass_report": LOWEST | NUMPY | {"event", "event_vectors", "printable", "results", "text_bounds"},
-    "frames": LOWEST | NUMPY | {"arguments", "coercion", "columns", "event", "event_vectors", "text_bounds"},
+    "frames": LOWEST
+    | NUMPY
+    | {"arguments", "coercion", "columns", "event", "event_vectors", "joined_vectors", "text_bounds"},
     "access": LOWEST,
     "storage": NUMPY,
     "storage.failpoints": set[str](),
@@ -192,7 +205,9 @@ ONLY_IN = {
         "storage.salvage",
     },
     "zstandard": {"storage.format", "files"},
-    "numpy": ENGINE | NUMPY | {"wire", "event_vectors", "files", "frames", "pass_report", "text_bounds"},
+    "numpy": ENGINE
+    | NUMPY
+    | {"wire", "event_vectors", "joined_vectors", "files", "frames", "pass_report", "text_bounds"},
     "pyarrow": {"client", "frames", "http", "instance", "wire"},
     "pandas": {"frames"},
     "polars": {"frames"},
@@ -293,6 +308,7 @@ def test_the_picture_has_no_circle() -> None:
         "options",
         "columns",
         "event_vectors",
+        "joined_vectors",
         "text_bounds",
         "filter",
         "arguments",

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import sizes
 from tests.strategies import stored_events
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
@@ -87,7 +88,7 @@ def test_a_join_that_was_interrupted_is_done_again(name: str, monkeypatch: pytes
     check(held, made, [1, 2, 2, 2, 3, 3, 3])
 
 
-@pytest.mark.parametrize("parts", [7, 8, 9])
+@pytest.mark.parametrize("parts", sizes.around(["storage.young.arrivals._SEARCHED_PARTS_MAX"]))
 def test_a_few_vectors_are_searched_as_they_came(parts: int) -> None:
     held = Arrivals()
     assert held.unjoined() is None

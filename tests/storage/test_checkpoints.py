@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.child import run
+from tests.child import WAIT_S, run
 from tests.storage.test_damage import values
 from yamcs_archive import Archive, Event, Instance, Options, OutcomeUnknownError, OutOfSpaceError
 from yamcs_archive.columns import Columns
@@ -497,36 +498,73 @@ def test_events_that_are_stored_already_are_planned_for_no_block(tmp_path: Path)
         assert "young and in a block as well" in placed.damaged[0].reason
 
 
-@pytest.mark.parametrize("point", ["placed", "checkpoint-begun", "log-written"])
-def test_where_there_is_no_memory_appends_are_refused_and_go_on_when_there_is_some(
-    tmp_path: Path, point: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The writer puts two full tables into blocks before it takes more."""
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Instance]:
+    """An instance of which two tables are full."""
     options = replace(SMALL, table_events_max=10, run_events_min=1000)
     with Archive.open(tmp_path / "a", options=options) as archive:
         sim = archive.instance("sim", create=True)
         sim.append_many(events(10))
         sim.append_many(events(10, source="T"))
-        lacking = [True]
+        yield sim
 
-        def lack(reached: str) -> None:
-            if reached == point and lacking:
-                lacking.pop()
-                raise MemoryError
 
-        def placed(*given: Any, **more: Any) -> Any:
-            lack("placed")
-            return placement.place(*given, **more)
+def test_a_group_waits_for_a_checkpoint_that_is_planned(full: Instance) -> None:
+    writer: Any = full._store._writer  # type: ignore[attr-defined]  # what maintenance does
+    table = writer.tables.frozen
+    with writer.planning():
+        later = full.submit(Event("later", generation_time=10_000))
+        with pytest.raises(TimeoutError):
+            later.result(0.2)
+        assert writer.tables.frozen is table  # the writer has put nothing itself
+        checkpointed(full)
+        later.result(WAIT_S)
+    whole(full)
+    assert full.stats().events == 21
 
-        monkeypatch.setattr(checkpointer, "_TRY_AGAIN_S", 0.0)
-        monkeypatch.setattr(checkpoint, "place", placed)
-        monkeypatch.setattr(failpoints, "on_point", lack)
-        late = Event("U", source="U", generation_time=5, seq_number=0, reception_time=0)
-        stored = point == "log-written"  # of that the writer cannot know
-        with pytest.raises(OutcomeUnknownError if stored else OutOfSpaceError, match=r"(?i)memory"):
-            sim.append(late)
-        assert sim.stats().events == 20 + stored
-        whole(sim)
-        assert sim.append(late).duplicate == stored
-        assert sim.stats().events == 21
-        whole(sim)
+
+@pytest.mark.parametrize("ends", ["without a checkpoint", "by an interrupt"])
+def test_a_plan_that_comes_to_nothing_holds_no_group_up(full: Instance, ends: str) -> None:
+    writer: Any = full._store._writer  # type: ignore[attr-defined]  # likewise
+    kept = []
+
+    def plan() -> None:
+        kept.append(writer.planning())
+        kept[0].__enter__()
+        if ends == "without a checkpoint":
+            kept[0].__exit__(None, None, None)
+
+    plan()
+    full.submit(Event("later", generation_time=10_000)).result(WAIT_S)
+    assert entries(full)["young"] == 1  # the writer has put both tables
+    whole(full)
+
+
+@pytest.mark.parametrize("point", ["placed", "checkpoint-begun", "log-written"])
+def test_where_there_is_no_memory_appends_are_refused_and_go_on_when_there_is_some(
+    full: Instance, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The writer puts two full tables into blocks before it takes more."""
+    lacking = [True]
+
+    def lack(reached: str) -> None:
+        if reached == point and lacking:
+            lacking.pop()
+            raise MemoryError
+
+    def placed(*given: Any, **more: Any) -> Any:
+        lack("placed")
+        return placement.place(*given, **more)
+
+    monkeypatch.setattr(checkpointer, "_TRY_AGAIN_S", 0.0)
+    monkeypatch.setattr(checkpoint, "place", placed)
+    monkeypatch.setattr(failpoints, "on_point", lack)
+    late = Event("U", source="U", generation_time=5, seq_number=0, reception_time=0)
+    stored = point == "log-written"  # of that the writer cannot know
+    with pytest.raises(OutcomeUnknownError if stored else OutOfSpaceError, match=r"(?i)memory"):
+        full.append(late)
+    assert full.stats().events == 20 + stored
+    whole(full)
+    assert full.append(late).duplicate == stored
+    assert full.stats().events == 21
+    whole(full)

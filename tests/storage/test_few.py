@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from tests.sizes import made
 from yamcs_archive import Event
 from yamcs_archive.columns import Columns
+from yamcs_archive.event import event_bytes
 from yamcs_archive.event_vectors import DictColumn, StoredVectors, dict_encode, int64s
 from yamcs_archive.options import Options
 from yamcs_archive.storage.format.block import Block, encode_blocks
@@ -62,6 +64,16 @@ def test_of_few_that_are_left_of_many_the_accounts_are_those_of_these_few(size: 
         assert tally_vectors(many.take(places)) == tally(columns.take(places))
     if size > 2:
         assert tally_vectors(many.cut(1, 2)) == tally(columns.cut(1, 2))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"type": "kind"}, {"created_by": "user"}, {"extensions": b"123"}, {"extra": {"a": "bc"}}],
+    ids=["bare", "type", "created_by", "extensions", "extra"],
+)
+def test_the_budget_of_one_event_counts_each_of_its_texts(more: dict[str, Any]) -> None:
+    event = Event("abc", "S", generation_time=1, seq_number=1, reception_time=1, **more)
+    assert Columns.of([event]).text_bytes == event_bytes(event)
 
 
 @few

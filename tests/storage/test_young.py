@@ -20,7 +20,7 @@ from yamcs_archive.columns import Columns
 from yamcs_archive.event_vectors import StoredVectors
 from yamcs_archive.limits import READ_BYTES_MAX
 from yamcs_archive.storage.disk.boot import this_boot
-from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, decode_key, encode_key
+from yamcs_archive.storage.format.keys import BEFORE_ALL, BEYOND_ALL, Keys, decode_key, encode_key
 from yamcs_archive.storage.format.log_records import Carried, LoggedCommit, LogRecord
 from yamcs_archive.storage.format.log_segments import decode_end
 from yamcs_archive.storage.format.meta import NO_CHECKPOINT, Checkpoint
@@ -82,25 +82,33 @@ def test_a_reader_finds_what_was_there_when_it_began(
     assert [record.first for record in view.commits()] == list(range(11, 11 + len(found[:seen])))
 
 
-@given(groups)
-def test_keys_are_looked_up_as_in_a_dictionary(found: list[list[Event]]) -> None:
+@given(groups, st.booleans())
+def test_keys_are_looked_up_as_in_a_dictionary(found: list[list[Event]], vectors: bool) -> None:
+    """As vectors they are searched as they came, each commit by itself."""
     table = MemoryTable(0)
-    known: list[bytes] = []
+    known: list[Event] = []
+    every = [event for group in found for event in group]
     for nth, group in enumerate(found, 1):
         for event in group:
             following = table.first_from(event.key)
             key = encode_key(*event.key)
             assert table.index_of(event.key) is None
-            expected = min((each for each in known if each >= key), default=None)
+            above = (encode_key(*each.key) for each in known)
+            expected = min((each for each in above if each >= key), default=None)
             assert following == (None if expected is None else decode_key(expected))
-        table.add(logged(nth, group))
-        known += [encode_key(*event.key) for event in group]
+        table.add(logged(nth, group, vectors=vectors))
+        known += sorted(group, key=lambda event: event.key)
         assert table.greatest is not None
-        assert encode_key(*table.greatest) == max(known)
-        for event in group:
-            index = table.index_of(event.key)
-            assert index is not None
-            assert table.columns([index]).event(0) == event
+        assert table.greatest == max((event.key for event in known), key=lambda key: encode_key(*key))
+        for event in known:
+            assert table.first_from(event.key) == event.key
+        asked = Keys.of(StoredVectors.of(Columns.of(every), 0))
+        places = {event.key: at for at, event in enumerate(known)}
+        assert [table.index_of(event.key) for event in every] == [places.get(event.key) for event in every]
+        indexes = table.indexes_among(asked, asked.encoded).tolist()
+        assert indexes == [places.get(event.key, -1) for event in every]
+    for at, event in enumerate(known):
+        assert table.columns([at]).event(0) == event
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -20,10 +20,10 @@ import numpy.typing as npt
 from yamcs_archive.event import SEVERITIES
 from yamcs_archive.event_vectors import DictColumn, Vectors
 from yamcs_archive.frames.columns import Selection
-from yamcs_archive.frames.joined import JoinedVectors
 from yamcs_archive.frames.library import load
 from yamcs_archive.frames.schema import SEVERITY_NAMES, schema_of
 from yamcs_archive.frames.texts import message_array
+from yamcs_archive.joined_vectors import JoinedVectors
 
 if TYPE_CHECKING:
     import pyarrow

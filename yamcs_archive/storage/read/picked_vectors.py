@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yamcs_archive.event_vectors import DictColumn, Indexes, Int64s, PackedMessages, Vectors, pick_values
+from yamcs_archive.joined_vectors import JoinedVectors
 from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_decoder import BlockPart
 from yamcs_archive.storage.format.messages import joined_messages
@@ -122,100 +123,28 @@ class PickedVectors:
         return column if self._indexes is None or column is None else pick_values(column, self._indexes)
 
 
-class MergedVectors:
+class MergedVectors(JoinedVectors):
     """Events of a block of two parts: those at ``stored`` where the events of one part follow the other's."""
 
     def __init__(self, block: Block, stored: Indexes, held_bytes: int) -> None:
-        self.size, self.held_bytes = len(stored), held_bytes
         main, late = block.parts
         is_main = stored < main.count
-        self._parts = (
-            PickedVectors(main, stored[is_main], 0),
+        picked = (
+            PickedVectors(main, stored[is_main], held_bytes),
             PickedVectors(late, stored[~is_main] - main.count, 0),
         )
-        self._order = np.empty(self.size, np.intp)
-        """Where each event is among those that are picked of one part, and then of the other."""
-        self._order[is_main] = np.arange(self._parts[0].size)
-        self._order[~is_main] = np.arange(self._parts[0].size, self.size)
-
-    @cached_property
-    def times(self) -> Int64s:
-        """Generation times, microseconds since 1970."""
-        return self._numbers(lambda part: part.times)
-
-    @property
-    def numbers(self) -> Int64s:
-        """Sequence numbers."""
-        return self._numbers(lambda part: part.numbers)
-
-    @property
-    def received(self) -> Int64s:
-        """Reception times, microseconds since 1970."""
-        return self._numbers(lambda part: part.received)
-
-    @property
-    def commits(self) -> Int64s:
-        """The numbers of the commits that stored the events."""
-        return self._numbers(lambda part: part.commits)
-
-    @property
-    def severities(self) -> npt.NDArray[np.uint8]:
-        """Numbers of severities."""
-        return self._numbers(lambda part: part.severities)
-
-    @cached_property
-    def sources(self) -> DictColumn:
-        """Each event's source."""
-        return self._texts(lambda part: part.sources)
-
-    @property
-    def types(self) -> DictColumn:
-        """Each event's type."""
-        return self._texts(lambda part: part.types)
-
-    @property
-    def users(self) -> DictColumn:
-        """The user that created each event."""
-        return self._texts(lambda part: part.users)
-
-    @cached_property
-    def messages(self) -> list[str]:
-        """Each event's message; only the chunks that have them are read."""
-        main, late = self._parts
-        return pick_values([*main.messages, *late.messages], self._order)
+        order = np.empty(len(stored), np.intp)
+        order[is_main] = np.arange(picked[0].size)
+        order[~is_main] = np.arange(picked[0].size, len(stored))
+        super().__init__(picked, order)
+        self._picked, self._merged = picked, order
 
     @property
     def packed_messages(self) -> PackedMessages | None:
         """Each event's message, in chunks of the block; None: there are few, which are cheaper as texts."""
         if self.size < _PACKED_MIN:
             return None
-        main, late = (part.packed() if part.size else None for part in self._parts)
+        main, late = (part.packed() if part.size else None for part in self._picked)
         if main is None or late is None:
             return main or late  # in the order of one part, which is that of the events
-        return joined_messages(main, late, self._order)
-
-    @property
-    def extensions(self) -> list[bytes] | None:
-        """Each event's extensions; None: no event of the block has any."""
-        return self._values(lambda part: part.extensions, b"")
-
-    @property
-    def extra(self) -> list[dict[str, str]] | None:
-        """Each event's extra; None: no event of the block has any."""
-        return self._values(lambda part: part.extra, {})
-
-    def _numbers(self, column: Callable[[PickedVectors], npt.NDArray[Number]]) -> npt.NDArray[Number]:
-        found: npt.NDArray[Number] = np.concatenate(list(map(column, self._parts)))[self._order]
-        return found
-
-    def _texts(self, column: Callable[[PickedVectors], DictColumn]) -> DictColumn:
-        found = DictColumn.concat(list(map(column, self._parts)))
-        return found._replace(codes=found.codes[self._order])
-
-    def _values(self, column: Callable[[PickedVectors], list[Any] | None], nothing: Any) -> list[Any] | None:
-        main, late = map(column, self._parts)
-        if main is None and late is None:
-            return None
-        columns = zip((main, late), self._parts, strict=True)
-        both = [value for values, part in columns for value in values or [nothing] * part.size]
-        return pick_values(both, self._order)
+        return joined_messages(main, late, self._merged)

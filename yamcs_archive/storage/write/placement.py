@@ -138,8 +138,8 @@ def _leaving(
 ) -> frozenset[int] | set[int]:
     """Return the starts of the stretches whose late events are left out.
 
-    What is left is written to the log again at each checkpoint. So it may be much only where much is added:
-    if few events are late, more than a quarter of the bound would cost more than it saves.
+    What is left out is written to the log again at each checkpoint. Where few events are late, to write many
+    again would cost more than it saves: then at most a quarter of the bound is left out.
     """
     late = [stretch for stretch in stretches if stretch.inside]
     if not late or not left_max:
