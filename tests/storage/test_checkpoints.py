@@ -22,6 +22,7 @@ from yamcs_archive.storage.format.block import Block
 from yamcs_archive.storage.format.block_part_encoder import CHECKSUMS_BYTES
 from yamcs_archive.storage.read.block_index import BlockIndex, stored_block
 from yamcs_archive.storage.write import checkpoint, checkpointer, placement
+from yamcs_archive.storage.young.arrivals import memory_of
 
 SMALL = Options(block_events_max=16, run_events_min=8, read_events_max=4, maintenance=False)
 
@@ -91,6 +92,8 @@ def test_late_events_are_carried_until_the_archive_rests(small: Instance) -> Non
         assert entries(small)["young"] == young
         assert parts(small) == [1] * 10
         whole(small)
+        carried = small._store._writer.tables.carried  # type: ignore[attr-defined]  # nothing else tells of it
+        assert carried.size_bytes == memory_of(Columns.of(list(small.events(sources=["L"]))))
     small.settle()
     assert entries(small)["young"] == 0
     whole(small)
