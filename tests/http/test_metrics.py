@@ -314,7 +314,7 @@ def test_failed_commits_and_refusals_are_counted(
         raise OutOfSpaceError("somewhere", "no space")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sim._store._writer._state, "refresh", refuse)  # type: ignore[attr-defined]
+        patch.setattr(sim._store._writer._state, "refresh", refuse)  # type: ignore[attr-defined]  # as a medium does
         assert feed("POST", "/api/archive/sim/events", '{"message": "a"}').status == 507
         with pytest.raises(OutOfSpaceError):
             sim.append(Event("a"))
