@@ -2,8 +2,8 @@
 
 1. What is added waits as it came, as columns or vectors of a whole commit. It is joined to the columns when
    somebody asks for single events: a stream that nobody reads meanwhile goes into blocks as it came.
-2. One thread adds; others read what was there before. Columns are changed by calls into C under a lock. What
-   an interrupt leaves undone is done again by the next one: a part is put at its own place.
+2. One thread adds; others read what was there before. Columns are changed by calls into C under a lock. A
+   join that was interrupted is done again by the next one: each part has its own place in the columns.
 """
 
 from __future__ import annotations
